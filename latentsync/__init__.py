@@ -1,0 +1,1 @@
+"""Lip-sync any video to any voice: segment by segment, in constant memory."""

@@ -1,0 +1,30 @@
+"""The error tree. It is also the retry policy.
+
+LipsyncError
+├── InputError      the user's file or setting is wrong: told at once, never retried
+├── WeightsError    model weights are missing, incomplete or of another shape: never retried
+├── TransientError  the machine was short of something for a while: retried with back-off
+└── InternalError   one of our own promises is broken: stop, never retried
+
+Every message names the file, the value, the limit and the remedy.
+"""
+
+
+class LipsyncError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class InputError(LipsyncError):
+    """An input file, setting or destination that cannot work; the user must change it."""
+
+
+class WeightsError(LipsyncError):
+    """Model weights that are missing, incomplete or made for something else."""
+
+
+class TransientError(LipsyncError):
+    """A shortage that may pass (GPU memory, a killed ffmpeg, a full disk, the network)."""
+
+
+class InternalError(LipsyncError):
+    """A broken promise of this package: a frame too many, a digest that does not agree."""
