@@ -12,6 +12,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from latentsync import remote
+
 
 class Record(BaseModel):
     """Base of all records: frozen, and strict about unknown fields."""
@@ -22,6 +24,7 @@ class Record(BaseModel):
 class Artefact(Record):
     """A file that a stage wrote (or an input), with size in bytes and sha256 of its content.
 
+    ``url`` is its copy in a remote workspace: a machine that lacks the file fetches it from there.
     Making one (also from cached JSON) fails with ``ValueError`` when the file is missing, has
     another size or other content: a lost or damaged file is thereby a cache miss.
     """
@@ -29,15 +32,18 @@ class Artefact(Record):
     path: Path
     size_bytes: int
     sha256: str
+    url: str = ""
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path, url: str = "") -> Self:
         """Describe the file at ``path``."""
         path = path.absolute()
-        return cls(path=path, size_bytes=path.stat().st_size, sha256=file_sha256(path))
+        return cls(path=path, size_bytes=path.stat().st_size, sha256=file_sha256(path), url=url)
 
     @model_validator(mode="after")
     def _file_is_intact(self) -> Self:
+        if self.url and not self.path.is_file():
+            remote.download(self.url, self.path)
         if not self.path.is_file():
             raise ValueError(f"{self.path} is gone")
         size = self.path.stat().st_size

@@ -1,0 +1,50 @@
+"""Copies between local files and fsspec URLs (s3://, gs://, a mounted share, ...)."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from latentsync.errors import InputError, TransientError
+
+
+def is_url(location: str) -> bool:
+    """Whether ``location`` is a URL other than ``file://``."""
+    return "://" in location and not location.startswith("file://")
+
+
+def download(url: str, path: Path) -> Path:
+    """Copy ``url`` to ``path``, whole or not at all.
+
+    Raises ``InputError`` when there is no such file, ``TransientError`` when the network fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{os.urandom(3).hex()}{path.suffix}")
+    try:
+        with _filesystem(url) as (fs, name):
+            fs.get_file(name, str(temporary))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def upload(path: Path, url: str) -> None:
+    """Copy ``path`` to ``url``. Raises ``TransientError`` when the network fails."""
+    with _filesystem(url) as (fs, name):
+        fs.makedirs(fs._parent(name), exist_ok=True)
+        fs.put_file(str(path), name)
+
+
+@contextlib.contextmanager
+def _filesystem(url: str) -> Iterator[tuple]:
+    import fsspec  # slow to import, and only needed for remote files
+
+    try:
+        yield fsspec.core.url_to_fs(url)
+    except FileNotFoundError as error:
+        raise InputError(f"{url}: no such file; check the address") from error
+    except ImportError as error:
+        raise InputError(f"{url}: {error}; install the package for this kind of URL") from error
+    except (OSError, ConnectionError, TimeoutError) as error:
+        raise TransientError(f"{url}: {error}; check the address, the credentials and the network") from error

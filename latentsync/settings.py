@@ -1,0 +1,178 @@
+"""Every setting of a job, with unit, bounds and default.
+
+The same models are the configuration file, the command line's options and the form in Prefect's UI.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+EngineName = Literal["warp", "latentsync-1.6", "latentsync-1.5"]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineSettings(_Group):
+    """How new faces are made."""
+
+    name: EngineName = Field(
+        "warp", description="warp: a preview on the CPU without weights; latentsync: the diffusion model"
+    )
+    weights: Path | None = Field(
+        None, description="Folder with the LatentSync weights (latentsync engines only)"
+    )
+    steps: int = Field(20, ge=1, le=100, description="Denoising steps per window")
+    guidance_scale: float = Field(
+        1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
+    )
+    seed: int = Field(1247, ge=0, description="Seed of the noise")
+    scheduler: Literal["ddim", "dpm"] = Field(
+        "ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10"
+    )
+    deepcache: int = Field(
+        0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
+    )
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        "auto", description="auto: a CUDA GPU, else an error; cpu: slow"
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Number format of the weights; auto: by the GPU's capability"
+    )
+    compile: bool = Field(
+        True, description="torch.compile on the GPU: slower first window, faster afterwards"
+    )
+    windows_per_batch: int = Field(
+        0, ge=0, le=16, description="Windows of 16 frames per GPU batch; 0: from the free memory"
+    )
+    gpu_high_watermark_gib: float | None = Field(
+        None, gt=0, description="GiB of GPU memory above which caches are freed; empty: 90 % of the GPU"
+    )
+    gpu_low_watermark_gib: float | None = Field(
+        None, gt=0, description="GiB of GPU memory that a clean-up aims for; empty: 70 % of the GPU"
+    )
+    strength: float = Field(1.0, ge=0.1, le=2.0, description="How wide the warp engine opens the mouth")
+
+
+class TimingSettings(_Group):
+    """Frame rate and what happens when sound and picture differ in length."""
+
+    fps: str = Field(
+        "25", description="Output frame rate: a number, a fraction such as 30000/1001, or source"
+    )
+    if_audio_longer: Literal["cut", "loop", "bounce", "hold"] = Field(
+        "cut", description="cut the sound, loop or bounce the picture, or hold its last frame"
+    )
+    if_video_longer: Literal["cut", "keep"] = Field(
+        "cut", description="cut the picture, or keep it with its original lips"
+    )
+    tail: Literal["silence", "original"] = Field(
+        "silence", description="Sound after the voice has ended, with if_video_longer = keep"
+    )
+
+    @field_validator("fps")
+    @classmethod
+    def _fps_is_a_rate(cls, value: str) -> str:
+        if value != "source" and not 1 <= _fraction(value) <= 240:
+            raise ValueError(f"fps {value} is outside 1..240")
+        return value
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Output frame rate; None: that of the source."""
+        return None if self.fps == "source" else _fraction(self.fps)
+
+
+class FaceSettings(_Group):
+    """Which face speaks."""
+
+    choice: str = Field("largest", description="largest, center, or X,Y: the face nearest to that pixel")
+    detector: Literal["auto", "mediapipe", "insightface"] = Field(
+        "auto", description="auto: InsightFace when its files are present, else mediapipe"
+    )
+
+    @field_validator("choice")
+    @classmethod
+    def _choice_is_known(cls, value: str) -> str:
+        if value not in ("largest", "center"):
+            _point(value)
+        return value
+
+    @property
+    def target(self) -> str | tuple[float, float]:
+        """largest, center, or the pixel (x, y)."""
+        return self.choice if self.choice in ("largest", "center") else _point(self.choice)
+
+
+class SegmentSettings(_Group):
+    """How the timeline is cut into pieces of work."""
+
+    segment_seconds: float = Field(20.0, ge=0.5, le=3600, description="Length of one segment in seconds")
+    overlap_frames: int = Field(16, ge=0, le=64, description="Frames shared by neighbouring face clips")
+
+
+class EncodeSettings(_Group):
+    """The one lossy encode."""
+
+    encoder: Literal["libx264", "libx265", "h264_nvenc", "hevc_nvenc"] = Field(
+        "libx264", description="Video encoder"
+    )
+    crf: int = Field(
+        18, ge=0, le=51, description="Constant quality: lower is better and larger; 18 looks lossless"
+    )
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
+        "veryfast", description="Encoder effort"
+    )
+    audio_kbps: int = Field(192, ge=32, le=640, description="AAC bit rate in kbit/s for up to two channels")
+
+
+class RunSettings(_Group):
+    """Where and how the work is done."""
+
+    work_dir: str = Field("", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
+    disk_profile: str = Field(
+        "ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks"
+    )
+    runner: Literal["threads", "dask"] = Field(
+        "threads", description="threads: this process; dask: a cluster"
+    )
+    dask_address: str = Field("", description="Address of the Dask scheduler, such as tcp://10.0.0.5:8786")
+    workers: int = Field(
+        0, ge=0, le=256, description="Tasks at a time with runner = threads; 0: one per CPU core"
+    )
+    jobs_per_gpu: int = Field(1, ge=1, le=8, description="Segments that share one GPU at a time")
+    retries: int = Field(3, ge=0, le=10, description="Retries of a task after a passing failure")
+    retry_seconds: float = Field(
+        2.0, ge=0, le=600, description="First back-off in seconds; doubles every time"
+    )
+    cache: bool = Field(True, description="Reuse finished work of earlier runs")
+    notify_url: str = Field("", description="Webhook that gets a JSON message when the run ends")
+
+
+class Settings(_Group):
+    """All settings of one job."""
+
+    engine: EngineSettings = EngineSettings()
+    timing: TimingSettings = TimingSettings()
+    faces: FaceSettings = FaceSettings()
+    segments: SegmentSettings = SegmentSettings()
+    encode: EncodeSettings = EncodeSettings()
+    run: RunSettings = RunSettings()
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{text!r} is no frame rate: give a number, a fraction or 'source'") from None
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is no choice of a face: give largest, center or X,Y in pixels") from None
+    return x, y
