@@ -1,0 +1,53 @@
+"""Cut the timeline into segments on the one global window grid."""
+
+import numpy as np
+
+from latentsync.records import Segment
+
+BATCH_GRID = 8  # windows; a cut here falls between GPU batches of 1, 2, 4 or 8 windows
+
+
+def plan_segments(
+    frames: int, windows: np.ndarray, segment_frames: int, overlap_frames: int
+) -> list[Segment]:
+    """Segments that cover ``[0, frames)`` without gaps.
+
+    ``windows`` (W, 2) are the half-open frame ranges of the global grid. Cuts lie at the multiple of
+    ``segment_frames`` or, inside a window, at a window's start near it, so no window is computed twice
+    for a cut alone.
+    """
+    cuts = [0]
+    for target in range(segment_frames, frames, segment_frames):
+        cut = _cut_near(target, windows, reach=segment_frames // 4)
+        if cuts[-1] < cut < frames:
+            cuts.append(cut)
+    return [
+        Segment(index=index, start=start, end=end, clip_end=min(end + overlap_frames, frames))
+        for index, (start, end) in enumerate(zip(cuts, [*cuts[1:], frames], strict=True))
+    ]
+
+
+def _cut_near(target: int, windows: np.ndarray, reach: int) -> int:
+    starts = windows[:, 0]
+    inside = np.flatnonzero((starts < target) & (target < windows[:, 1]))
+    if not len(inside):
+        return target
+    on_grid = starts[::BATCH_GRID]
+    best = int(on_grid[np.argmin(np.abs(on_grid - target))])
+    return best if abs(best - target) <= reach else int(starts[inside[0]])
+
+
+def covering_batches(windows: np.ndarray, start: int, end: int, windows_per_batch: int) -> list[np.ndarray]:
+    """Whole batches of the global batch grid that touch ``[start, end)``, each (B, 2).
+
+    Window j always belongs to batch ``j // windows_per_batch``: it meets the same neighbours
+    whatever the segment.
+    """
+    touching = np.flatnonzero((windows[:, 1] > start) & (windows[:, 0] < end))
+    if not len(touching):
+        return []
+    first, last = touching[0] // windows_per_batch, touching[-1] // windows_per_batch
+    return [
+        windows[batch * windows_per_batch : (batch + 1) * windows_per_batch]
+        for batch in range(first, last + 1)
+    ]
