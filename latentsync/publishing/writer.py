@@ -1,0 +1,173 @@
+"""The last step: the finished file goes to its destination, paced, checked and atomically."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from latentsync.errors import InputError, InternalError, LipsyncError, TransientError
+from latentsync.publishing.atomic import leftovers, replacing
+from latentsync.publishing.bounded_file import BoundedFile
+from latentsync.publishing.remote import check_remote, is_remote, upload
+from latentsync.publishing.throttle import MIB, DiskProfile, Pacer
+from latentsync.records import Record, file_sha256
+
+# What only the user can change; anything else may pass.
+_USER_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST,
+    errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG, errno.EINVAL,
+}  # fmt: skip
+
+
+class PublishResult(Record):
+    """Where the file went, what it holds, and how long that took."""
+
+    destination: str
+    size_bytes: int
+    sha256: str
+    seconds: float
+
+
+def publish(
+    source: Path,
+    destination: str | Path,
+    disk: DiskProfile,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PublishResult:
+    """Copy ``source`` to ``destination`` (a path or an fsspec URL) within the limits of ``disk``.
+
+    Until the end the destination keeps its old content. Size and sha256 are checked on the way.
+    Raises InputError (not writable, too little space), TransientError (disk full on the way,
+    network) or InternalError (the source is not what was written).
+    """
+    started = clock()
+    pacer = Pacer(disk, clock, sleep)
+    size_bytes, sha256 = _describe(source)
+    chunks = _verified_chunks(source, size_bytes, sha256, disk.chunk_bytes)
+    if is_remote(destination):
+        upload(chunks, str(destination), size_bytes, pacer)
+    else:
+        check_destination(destination, size_bytes)
+        _write_local(chunks, _local(destination), disk, pacer)
+    return PublishResult(
+        destination=str(destination), size_bytes=size_bytes, sha256=sha256, seconds=clock() - started
+    )
+
+
+def check_destination(destination: str | Path, needed_bytes: int) -> None:
+    """Refuse a destination that cannot take ``needed_bytes``, by really making (and removing) a file there.
+
+    Makes the folder where it is missing. Raises InputError.
+    """
+    if is_remote(destination):
+        check_remote(str(destination))
+        return
+    path = _local(destination)
+    with _explained(path):
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name a file in it, such as {path / 'out.mp4'}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.with_name(f".{os.getpid()}.probe")
+        probe.touch()
+        probe.unlink()
+        _remove_leftovers(path)
+        free_bytes = shutil.disk_usage(path.parent).free
+    if free_bytes < needed_bytes:
+        raise InputError(
+            f"{path} needs {_mib(needed_bytes)}, its disk has {_mib(free_bytes)} free: "
+            f"free {_mib(needed_bytes - free_bytes)} or choose another destination"
+        )
+
+
+def _local(destination: str | Path) -> Path:
+    # A link is followed: its target is replaced, the link stays.
+    return Path(os.path.realpath(str(destination).removeprefix("file://")))
+
+
+def _describe(source: Path) -> tuple[int, str]:
+    try:
+        return source.stat().st_size, file_sha256(source)
+    except OSError as error:
+        raise InternalError(f"{source}, the file to publish, cannot be read: {error.strerror}") from error
+
+
+def _verified_chunks(source: Path, size_bytes: int, sha256: str, chunk_bytes: int) -> Iterator[memoryview]:
+    """The content of ``source`` in chunks of one reused buffer; raises at the end if it is another."""
+    buffer = memoryview(bytearray(chunk_bytes))
+    digest, total_bytes = hashlib.sha256(), 0
+    with open(source, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            total_bytes += count
+            yield buffer[:count]
+    if (total_bytes, digest.hexdigest()) != (size_bytes, sha256):
+        raise InternalError(
+            f"{source} changed while it was published: {total_bytes} bytes with sha256 {digest.hexdigest()} "
+            f"instead of {size_bytes} with {sha256}; the destination was left as it was"
+        )
+
+
+def _write_local(chunks: Iterator[memoryview], destination: Path, disk: DiskProfile, pacer: Pacer) -> None:
+    with (
+        _explained(destination),
+        _folder_lock(destination.parent, fcntl.LOCK_EX),  # two publishers would break the profile together
+        replacing(destination) as temporary,
+        BoundedFile(temporary, disk.dirty_bytes_max) as file,
+    ):
+        for chunk in chunks:
+            pacer.before_write(len(chunk))
+            file.write(chunk)
+
+
+def _remove_leftovers(destination: Path) -> None:
+    """Remove what killed publishers of ``destination`` left, unless somebody is publishing there now."""
+    with _folder_lock(destination.parent, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+        for path in leftovers(destination) if alone else []:
+            path.unlink()
+
+
+@contextmanager
+def _folder_lock(folder: Path, operation: int) -> Iterator[bool]:
+    """Hold the folder's lock; yields False where it is taken or the file system has no locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield _locked(descriptor, operation)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _explained(destination: Path) -> Iterator[None]:
+    """Turn the system's errors into this package's, with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, destination) from error
+
+
+def _explain(error: OSError, destination: Path) -> LipsyncError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TransientError(
+            f"{destination}: its disk became full while the file was copied: free some space"
+        )
+    if error.errno in _USER_ERRORS:
+        return InputError(f"{destination} cannot be written ({error.strerror}): choose another destination")
+    return TransientError(f"{destination} could not be written: {error.strerror}")
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{-(-size_bytes // MIB):,} MiB"
