@@ -1,12 +1,21 @@
 """One engine per process and setting, loaded once and kept warm for the next segment and job."""
 
+import hashlib
 import logging
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
 
 from latentsync.errors import WeightsError
 from latentsync.generation.engine import Engine
-from latentsync.settings import EngineSettings
+from latentsync.generation.gpu_queue import gpu_place, visible_gpus
+from latentsync.records import file_sha256
+from latentsync.settings import EngineSettings, Settings
 
 log = logging.getLogger(__name__)
 _loading = threading.Lock()
@@ -14,10 +23,39 @@ _loading = threading.Lock()
 RESOLUTION_PX = {"warp": 512, "latentsync-1.6": 512, "latentsync-1.5": 256}  # pinned to the weights
 
 
-def load_engine(settings: EngineSettings) -> Engine:
+def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
     """The warm engine for ``settings``. Raises ``WeightsError`` or ``InputError`` when it cannot run."""
     with _loading:
-        return _load(settings)
+        return _load(settings, gpu)
+
+
+@contextmanager
+def engine_on_gpu(settings: Settings, on_wait: Callable[[], None]) -> Iterator[Engine]:
+    """The warm engine, with a place on a GPU of this host held for it if it needs one."""
+    if not uses_gpu(settings.engine) or not (gpus := visible_gpus()):
+        yield load_engine(settings.engine)
+        return
+    with gpu_place(gpus, settings.run.jobs_per_gpu, on_wait) as gpu:
+        yield load_engine(settings.engine, gpu)
+
+
+def engine_identity(settings: EngineSettings) -> dict[str, object]:
+    """The settings that change what the engine makes, with the digest of its weights; no others."""
+    if settings.name == "warp":
+        return {"name": settings.name, "strength": settings.strength}
+    fields = {"name", "steps", "guidance_scale", "seed", "scheduler", "deepcache", "dtype"}
+    return {**settings.model_dump(include=fields), "weights": _weights_digest(settings)}
+
+
+def voice_rows(settings: EngineSettings, voice: Path, fps: Fraction, windows: np.ndarray) -> bytes:
+    """The voice features that these (W, 2) windows hear, as bytes."""
+    rows = np.load(voice, mmap_mode="r")
+    if not len(windows):
+        return b""
+    start, end = int(windows[0, 0]), int(windows[-1, 1])
+    if settings.name != "warp":  # 50 Hz; a frame hears rows c-4 .. c+5
+        start, end = max(int(start * 50 / fps) - 4, 0), int((end - 1) * 50 / fps) + 6
+    return np.ascontiguousarray(rows[start:end]).tobytes()
 
 
 def uses_gpu(settings: EngineSettings) -> bool:
@@ -25,8 +63,8 @@ def uses_gpu(settings: EngineSettings) -> bool:
     return settings.name != "warp" and settings.device != "cpu"
 
 
-@lru_cache(maxsize=1)
-def _load(settings: EngineSettings) -> Engine:
+@lru_cache(maxsize=8)  # one per GPU of a host
+def _load(settings: EngineSettings, gpu: int) -> Engine:
     log.info("loading engine %s", settings.name)
     if settings.name == "warp":
         from latentsync.generation.warp import WarpEngine
@@ -42,7 +80,7 @@ def _load(settings: EngineSettings) -> Engine:
     return LatentSyncEngine.load(
         settings.weights,
         resolution_px=RESOLUTION_PX[settings.name],
-        device=settings.device,
+        device=settings.device if settings.device == "cpu" else f"cuda:{gpu}",
         dtype=settings.dtype,
         steps=settings.steps,
         guidance_scale=settings.guidance_scale,
@@ -54,3 +92,12 @@ def _load(settings: EngineSettings) -> Engine:
         gpu_high_watermark_gib=settings.gpu_high_watermark_gib,
         gpu_low_watermark_gib=settings.gpu_low_watermark_gib,
     )
+
+
+def _weights_digest(settings: EngineSettings) -> str:
+    if settings.weights is None:
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in settings.weights.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(settings.weights)} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()

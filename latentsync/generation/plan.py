@@ -1,7 +1,10 @@
 """Cut the timeline into segments on the one global window grid."""
 
+from pathlib import Path
+
 import numpy as np
 
+from latentsync.faces.align import to_aligned
 from latentsync.records import Segment
 
 BATCH_GRID = 8  # windows; a cut here falls between GPU batches of 1, 2, 4 or 8 windows
@@ -51,3 +54,12 @@ def covering_batches(windows: np.ndarray, start: int, end: int, windows_per_batc
         windows[batch * windows_per_batch : (batch + 1) * windows_per_batch]
         for batch in range(first, last + 1)
     ]
+
+
+def aligned_mouths(track: np.ndarray, resolution_px: int, out: Path) -> None:
+    """Write the mouth of every source frame in aligned pixels, (M, K, 2) float32, NaN without a face."""
+    shape = (len(track), *track.dtype["mouth"].shape)
+    mouths = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
+    for index, row in enumerate(track):
+        mouths[index] = to_aligned(row["mouth"], row["matrix"], resolution_px) if row["face"] else np.nan
+    mouths.flush()

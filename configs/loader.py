@@ -1,0 +1,65 @@
+"""Settings and disk profiles from files; command-line options go on top."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from latentsync.errors import InputError
+from latentsync.publishing.throttle import DiskProfile
+from latentsync.settings import Settings
+
+CONFIGS = Path(__file__).parent
+
+
+def load_settings(config: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Settings:
+    """Settings from a YAML or JSON file (the groups of ``Settings``) with ``overrides`` on top.
+
+    Raises ``InputError`` that names every bad setting, its value and its bounds.
+    """
+    values = _read(config) if config else {}
+    for group, options in (overrides or {}).items():
+        values[group] = {**(values.get(group) or {}), **options}
+    if preset := _engine_preset(values):
+        values["engine"] = {**preset, **values["engine"]}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{config or 'settings'}: {_explain(error)}") from error
+
+
+def disk_profile(name: str) -> DiskProfile:
+    """The disk profile ``configs/disks/<name>.yaml``. Raises ``InputError`` for an unknown name."""
+    path = CONFIGS / "disks" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise InputError(f"disk profile {name!r} is unknown; known are {known}")
+    return DiskProfile.model_validate(_read(path))
+
+
+def _engine_preset(values: dict[str, Any]) -> dict[str, Any]:
+    name = (values.get("engine") or {}).get("name")
+    path = CONFIGS / "engines" / f"{name}.yaml"
+    return _read(path) if name and path.is_file() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give a readable YAML or JSON file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML or JSON: {error}") from error
+    if not isinstance(content or {}, dict):
+        raise InputError(
+            f"{path}: expected groups of settings such as 'engine:', found {type(content).__name__}"
+        )
+    return content or {}
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        problems.append(f"{'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}")
+    return "; ".join(problems)

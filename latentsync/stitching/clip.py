@@ -1,0 +1,36 @@
+"""Render the clip of one segment to a file."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from latentsync.generation.loading import RESOLUTION_PX
+from latentsync.job import Job, Plan
+from latentsync.media.decode import read_timeline
+from latentsync.media.encode import VideoClipWriter
+from latentsync.records import ClipFile, Segment
+from latentsync.stitching.render import RenderSource, render_frames
+
+
+def render_clip(
+    job: Job,
+    plan: Plan,
+    segment: Segment,
+    faces: ClipFile,
+    previous: ClipFile | None,
+    out: Path,
+    on_frame: Callable[[int], None],
+) -> None:
+    """Write the finished frames ``[segment.start, segment.end)`` to ``out`` in the one lossy encode."""
+    source = RenderSource(
+        read_frames=lambda start, end: read_timeline(job.video, job.timeline, start, end),
+        source_indices=job.timeline.source_indices,
+        track=plan.open_track(),
+        windows=plan.window_grid,
+        resolution_px=RESOLUTION_PX[job.settings.engine.name],
+    )
+    frames = render_frames(source, segment, faces, previous)
+    with closing(frames), VideoClipWriter(out, job.video, job.timeline.fps, job.settings.encode) as clip:
+        for done, frame in enumerate(frames, 1):
+            clip.write(frame)
+            on_frame(done)

@@ -1,0 +1,116 @@
+"""Content keys: equal keys mean equal work, whatever the path, the run or the machine.
+
+A key holds the task's name, the code of the rooms it uses, the digests of what it reads, its frame
+range and the settings that change its result, and no others.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import latentsync
+from latentsync.generation.loading import RESOLUTION_PX, engine_identity, voice_rows
+from latentsync.job import Job, Plan, Work
+from latentsync.records import Artefact, Segment, VideoInfo
+
+_VOICE = ("voice",)
+_FACES = ("faces", "media", "frames.py")
+_GENERATE = ("generation", "voice", *_FACES)
+_RENDER = ("stitching", *_FACES)
+
+
+def voice_key(job: Job) -> str:
+    """Key of the voice features."""
+    samples = {"audio": job.audio.file.sha256, "rate": job.audio.sample_rate_hz}
+    timeline = {"frames": job.timeline.voice_frames, "fps": str(job.timeline.fps)}
+    return _key("voice", (*_VOICE, "generation"), samples, timeline, _voice_engine(job))
+
+
+def faces_key(job: Job, index: int, start: int, stop: int) -> str:
+    """Key of the detections in source frames ``[start, stop)``."""
+    return _key("find-faces", _FACES, _video(job.video), [start, stop], job.settings.faces.detector)
+
+
+def track_key(job: Job, chunks: Iterable[Artefact]) -> str:
+    """Key of the face track."""
+    digests = [chunk.sha256 for chunk in chunks]
+    resolution_px = RESOLUTION_PX[job.settings.engine.name]
+    return _key("track", _FACES, _video(job.video), digests, job.settings.faces.choice, resolution_px)
+
+
+def plan_key(job: Job, track: Artefact) -> str:
+    """Key of the window grid and the aligned mouths."""
+    return _key("plan", _GENERATE, track.sha256, job.timeline.model_dump(mode="json"))
+
+
+def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> str:
+    """Key of a face clip: of the voice, only the rows that its windows hear."""
+    windows = plan.window_grid
+    windows = windows[(windows[:, 1] > segment.start) & (windows[:, 0] < segment.clip_end)]
+    heard = voice_rows(job.settings.engine, voice.path, job.timeline.fps, windows)
+    return _key(
+        "generate",
+        _GENERATE,
+        _video(job.video),
+        plan.track.sha256,
+        _source_frames(job, segment.start, segment.clip_end),
+        windows.tolist(),
+        [segment.start, segment.clip_end],
+        hashlib.sha256(heard).hexdigest(),
+        engine_identity(job.settings.engine),
+    )
+
+
+def render_key(job: Job, plan: Plan, segment: Segment, faces: Work, previous: Work | None) -> str:
+    """Key of a rendered segment: made from face clips, so no engine setting is in it."""
+    return _key(
+        "render",
+        _RENDER,
+        _video(job.video),
+        plan.track.sha256,
+        plan.windows.sha256,
+        _source_frames(job, segment.start, segment.end),
+        [segment.start, segment.end],
+        [faces.clip.file.sha256, previous and previous.clip.file.sha256],
+        job.settings.encode.model_dump(exclude={"audio_kbps"}),
+    )
+
+
+def join_key(job: Job, renders: Iterable[Work]) -> str:
+    """Key of the joined file with its sound."""
+    digests = [render.clip.file.sha256 for render in renders]
+    sound = {**job.audio.model_dump(mode="json", exclude={"file"}), "sha256": job.audio.file.sha256}
+    settings = [job.settings.encode.audio_kbps, job.settings.timing.tail, Path(job.output).suffix]
+    return _key("join", _RENDER, digests, sound, job.timeline.model_dump(mode="json"), settings)
+
+
+def _key(task: str, rooms: Iterable[str], *parts: object) -> str:
+    text = json.dumps([task, code_digest(tuple(rooms)), *parts], sort_keys=True, default=str)
+    return f"{task}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@cache
+def code_digest(rooms: tuple[str, ...]) -> str:
+    """Digest of the source code in these rooms of the library."""
+    root = Path(latentsync.__file__).parent
+    digest = hashlib.sha256()
+    for room in sorted({"records.py", *rooms}):
+        for file in sorted((root / room).rglob("*.py")) if "." not in room else [root / room]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _video(video: VideoInfo) -> dict:
+    return {"sha256": video.file.sha256, **video.model_dump(mode="json", exclude={"file"})}
+
+
+def _source_frames(job: Job, start: int, end: int) -> str:
+    indices = job.timeline.source_indices(start, end)
+    return hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()
+
+
+def _voice_engine(job: Job) -> object:
+    identity = engine_identity(job.settings.engine)
+    return {name: identity[name] for name in ("name", "weights") if name in identity}

@@ -1,0 +1,43 @@
+"""Making a file in the workspace: once, whole, counted and described."""
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from latentsync.job import Job, Work
+from latentsync.records import Artefact, ClipFile
+from latentsync.workspace import Workspace
+from tasks.tracking import attempt, frame_counter, worker_name
+
+
+def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -> Artefact:
+    """Let ``make`` write the file ``name`` of a stage; a second run that wants it waits and shares it."""
+    workspace = Workspace.at(job.settings.run.work_dir)
+    path = workspace.path(job.source, stage, name)
+    with workspace.once(path) as made_meanwhile:
+        if not made_meanwhile:
+            with workspace.writing(path) as temporary:
+                make(temporary)
+        return workspace.keep(path)
+
+
+def make_clip(
+    job: Job,
+    stage: str,
+    key: str,
+    start: int,
+    end: int,
+    make: Callable[[Path, Callable[[int], None]], object],
+) -> Work:
+    """Make the clip of frames ``[start, end)`` and say what it took."""
+    began = time.monotonic()
+    count = frame_counter(end - start)
+    file = make_file(job, stage, f"{key}.mkv", lambda path: make(path, count))
+    return Work(
+        clip=ClipFile(file=file, start=start, end=end),
+        seconds=round(time.monotonic() - began, 3),
+        attempts=attempt(),
+        worker=worker_name(),
+        peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    )

@@ -1,0 +1,130 @@
+"""How tasks are cached, retried and placed: the only file that knows Prefect's task options."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture
+from prefect.states import State
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from latentsync import remote
+from latentsync.errors import InputError, InternalError, TransientError
+from latentsync.job import Job
+from latentsync.records import Artefact, Record
+from latentsync.settings import RunSettings, Settings
+from latentsync.workspace import Workspace
+from tasks.tracking import tracking
+
+JITTER = 0.5  # share of the back-off by which retries are spread, so that they do not meet again
+
+
+def is_transient(_task: Task, _run: TaskRun, state: State) -> bool:
+    """Retry condition: only what may pass by itself is tried again."""
+    return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+def step(name: str, key: Callable[..., str] | None = None) -> Callable[[Callable], Task]:
+    """Make a function a task: named, tracked, retried, and cached under ``key(**parameters)``.
+
+    ``name`` is a template over the parameters, such as ``generate-{segment.index:03d}``. Results are
+    JSON: reading one validates its records, so a lost or damaged file is a cache miss.
+    """
+
+    def cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+        fetch_missing(parameters.values())
+        return cast(Callable[..., str], key)(**parameters)
+
+    cached = {"cache_key_fn": cache_key, "persist_result": True, "result_serializer": "json"}
+    options = cached if key else {"cache_policy": NO_CACHE}
+
+    def decorate(function: Callable) -> Task:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def tracked(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            fetch_missing(given.values())
+            with tracking(_run_settings(given.values()), name.format(**given)):
+                return function(*args, **kwargs)
+
+        stage = name.split("-")[0]
+        return task(name=stage, task_run_name=name, retry_condition_fn=is_transient, **options)(tracked)
+
+    return decorate
+
+
+def _run_settings(values: Iterable[object]) -> RunSettings:
+    for value in values:
+        if isinstance(value, Settings):
+            return value.run
+        if isinstance(value, Job):
+            return value.settings.run
+    raise InternalError("a task takes a Job or Settings, to know its workspace")
+
+
+def fetch_missing(values: Iterable[object]) -> None:
+    """Bring the files that records name from the remote workspace, where this machine lacks them."""
+    for value in values:
+        if isinstance(value, Artefact):
+            if value.url and not value.path.is_file():
+                remote.download(value.url, value.path)
+        elif isinstance(value, Record):
+            fetch_missing(getattr(value, name) for name in type(value).model_fields)
+        elif isinstance(value, list | tuple):
+            fetch_missing(value)
+
+
+class Submitter:
+    """Submits tasks to one runner with the run's retries, result storage and cache choice."""
+
+    def __init__(self, runner: TaskRunner, settings: RunSettings) -> None:
+        """Use ``runner``, which must be started."""
+        self._runner = runner
+        self._settings = settings
+        self._results = Workspace.at(settings.work_dir).root / "results"
+
+    def __call__(self, task: Task, *args: object, redo: bool = False, gpu: bool = False) -> PrefectFuture:
+        """Submit ``task(*args)``; ``redo`` ignores a cached result, ``gpu`` places it on a GPU worker."""
+        run = self._settings
+        options: dict[str, Any] = {
+            "retries": run.retries,
+            "retry_delay_seconds": [run.retry_seconds * 2**attempt for attempt in range(run.retries)],
+            "retry_jitter_factor": JITTER,
+            "result_storage": self._results,
+        }
+        if task.cache_key_fn:
+            options["refresh_cache"] = redo or not run.cache
+        parameters = inspect.signature(task.fn).bind(*args).arguments
+        with _placed(run, gpu):
+            return self._runner.submit(task.with_options(**options), parameters=parameters)
+
+
+def task_runner(settings: RunSettings) -> TaskRunner:
+    """The task runner of a run. Raises ``InputError`` when Dask is asked for and not there."""
+    if settings.runner == "threads":
+        return ThreadPoolTaskRunner(max_workers=settings.workers or os.cpu_count() or 1)
+    try:
+        from prefect_dask import DaskTaskRunner
+    except ImportError as error:
+        raise InputError(
+            f"runner dask: {error}; install it with pip install 'lipsync-pipeline[dask]'"
+        ) from error
+    if not settings.dask_address:
+        raise InputError("runner dask: no scheduler; set run.dask_address, for example tcp://127.0.0.1:8786")
+    return DaskTaskRunner(address=settings.dask_address)
+
+
+def _placed(run: RunSettings, gpu: bool) -> AbstractContextManager:
+    if run.runner == "threads":
+        return nullcontext()
+    import dask
+
+    return dask.annotate(resources={"GPU" if gpu else "CPU": 1})

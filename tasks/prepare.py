@@ -1,0 +1,101 @@
+"""From files to a plan: probe, voice, find faces, track, plan."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from latentsync.faces.detect import find_faces as detect_faces
+from latentsync.faces.detect import load_detector
+from latentsync.faces.track import build_track, runs, windows
+from latentsync.media.conform import prepare_video
+
+from latentsync import remote
+from latentsync.generation.engine import WINDOW_FRAMES
+from latentsync.generation.loading import RESOLUTION_PX, load_engine
+from latentsync.generation.plan import aligned_mouths, plan_segments
+from latentsync.generation.voiceover import extract_voice
+from latentsync.job import Job, Plan
+from latentsync.media.decode import read_rgb
+from latentsync.media.probe import probe_audio
+from latentsync.media.timeline import plan_timeline
+from latentsync.publishing.writer import check_destination
+from latentsync.records import Artefact
+from latentsync.settings import Settings
+from latentsync.workspace import Workspace
+from tasks import keys
+from tasks.making import make_file
+from tasks.policy import step
+from tasks.tracking import frame_counter
+
+DETECT_LONG_SIDE_PX = 960  # enough for the face mesh, which looks at 192 px of face
+LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
+
+
+@step("probe")
+def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
+    """Look at the inputs, refuse bad ones and fix the timeline."""
+    workspace = Workspace.at(settings.run.work_dir)
+    check_destination(output, 0)
+    sound = probe_audio(_local(audio, workspace))
+    picture = prepare_video(_local(video, workspace), settings.timing.rate, workspace.root / "conformed")
+    timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
+    needed = int(picture.width_px * picture.height_px * timeline.frames * LEAST_BYTES_PER_PIXEL)
+    check_destination(output, needed)
+    check_destination(workspace.root / "probe", needed)
+    return Job(video=picture, audio=sound, timeline=timeline, output=output, settings=settings)
+
+
+@step("voice", keys.voice_key)
+def voice(job: Job) -> Artefact:
+    """The engine's voice features of every frame."""
+    engine = load_engine(job.settings.engine)
+    name = f"{keys.voice_key(job)}.npy"
+    return make_file(job, "voice", name, lambda out: extract_voice(job, engine, out))
+
+
+@step("faces-{index:03d}", keys.faces_key)
+def find_faces(job: Job, index: int, start: int, stop: int) -> Artefact:
+    """Landmarks in source frames ``[start, stop)``."""
+
+    def detect(out: Path) -> None:
+        count = frame_counter(stop - start)
+        scale, frames = read_rgb(job.video, start, stop, DETECT_LONG_SIDE_PX)
+        detect_faces(frames, scale, load_detector(job.settings.faces.detector), out, count)
+
+    return make_file(job, "faces", f"{keys.faces_key(job, index, start, stop)}.npy", detect)
+
+
+@step("track", keys.track_key)
+def track(job: Job, chunks: Sequence[Artefact]) -> Artefact:
+    """One identity, smoothed once over the whole timeline."""
+    size = RESOLUTION_PX[job.settings.engine.name]
+    paths = [chunk.path for chunk in chunks]
+    choice, video = job.settings.faces.target, str(job.video.file.path)
+    name = f"{keys.track_key(job, chunks)}.npy"
+    return make_file(job, "track", name, lambda out: build_track(paths, choice, size, out, video))
+
+
+@step("plan")
+def plan(job: Job, track: Artefact) -> Plan:
+    """The global window grid, and segments cut on it."""
+    rows = np.load(track.path, mmap_mode="r")
+    grid = windows(runs(rows, job.timeline.source_indices(0, job.timeline.voice_frames)), WINDOW_FRAMES)
+    cut, fps = job.settings.segments, job.timeline.fps
+    size = RESOLUTION_PX[job.settings.engine.name]
+    segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
+    return Plan(
+        track=track,
+        windows=make_file(job, "plan", f"{track.sha256}-windows.npy", lambda out: np.save(out, grid)),
+        mouth=make_file(
+            job, "plan", f"{track.sha256}-mouth.npy", lambda out: aligned_mouths(rows, size, out)
+        ),
+        segments=tuple(segments),
+        frames_with_face=int(rows["face"].sum()),
+    )
+
+
+def _local(location: str, workspace: Workspace) -> Path:
+    """The file at a path, or a copy of the one at a URL."""
+    if not remote.is_url(location):
+        return Path(location.removeprefix("file://"))
+    return remote.download(location, workspace.root / "inputs" / location.replace("://", "/"))

@@ -1,0 +1,128 @@
+"""What every task of a run is doing: one small file per task, written by it and read by the flow.
+
+Files work alike for threads, processes and machines that share the workspace; no server is asked.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from prefect.context import TaskRunContext
+
+from latentsync.settings import RunSettings
+from latentsync.workspace import Workspace
+
+INTERVAL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task of a run; times are seconds since the epoch, ``ended`` is None while it runs."""
+
+    name: str
+    worker: str
+    attempt: int
+    began: float
+    ended: float | None = None
+    failed: bool = False
+    done_frames: int = 0
+    total_frames: int = 0
+    note: str = ""
+
+    @property
+    def stage(self) -> str:
+        """The part of the name before the number."""
+        return self.name.split("-")[0]
+
+
+class _Tracker:
+    def __init__(self, path: Path, step: Step) -> None:
+        self.path = path
+        self.step = step
+        self.written_at = 0.0
+
+    def update(self, throttled: bool = False, **changes: object) -> None:
+        self.step = replace(self.step, **changes)
+        now = time.monotonic()
+        if throttled and now - self.written_at < INTERVAL_SECONDS:
+            return
+        self.written_at = now
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(asdict(self.step)))
+        os.replace(temporary, self.path)
+
+
+_current: ContextVar[_Tracker | None] = ContextVar("tracker", default=None)
+
+
+def run_folder(settings: RunSettings, run_id: str) -> Path:
+    """Where the tasks of a flow run leave their steps."""
+    return Workspace.at(settings.work_dir).root / "runs" / run_id
+
+
+@contextmanager
+def tracking(settings: RunSettings, name: str) -> Iterator[None]:
+    """Record that the task ``name`` of the current flow run begins and ends."""
+    context = TaskRunContext.get()
+    if context is None or context.task_run.flow_run_id is None:
+        yield
+        return
+    folder = run_folder(settings, str(context.task_run.flow_run_id))
+    folder.mkdir(parents=True, exist_ok=True)
+    step = Step(name, worker_name(), context.task_run.run_count, began=time.time())
+    tracker = _Tracker(folder / name, step)
+    tracker.update()
+    token = _current.set(tracker)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        _current.reset(token)
+        tracker.update(ended=time.time(), failed=failed)
+
+
+def frame_counter(total_frames: int) -> Callable[[int], None]:
+    """A callback that records frames done by the current task, at most twice a second."""
+    tracker = _current.get()
+    if tracker is None:
+        return lambda done_frames: None
+    tracker.update(total_frames=total_frames)
+    return lambda done_frames: tracker.update(throttled=True, done_frames=done_frames)
+
+
+def note(text: str) -> None:
+    """Record what the current task waits for; empty: nothing any more."""
+    if tracker := _current.get():
+        tracker.update(note=text)
+
+
+def attempt() -> int:
+    """Number of the current attempt, from 1."""
+    tracker = _current.get()
+    return tracker.step.attempt if tracker else 1
+
+
+def read_steps(folder: Path) -> dict[str, Step]:
+    """Name -> step, of every task that has started."""
+    if not folder.is_dir():
+        return {}
+    steps = (Step(**json.loads(path.read_text())) for path in sorted(folder.glob("[!.]*")))
+    return {step.name: step for step in steps}
+
+
+def forget(folder: Path) -> None:
+    """Remove the steps of a run that has ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def worker_name() -> str:
+    """Host, and the GPU that this process was given, if any."""
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return os.uname().nodename + (f" gpu {gpu}" if gpu else "")
