@@ -1,0 +1,145 @@
+"""Memory of a whole process tree over time, watched from a thread, in bounded space."""
+
+import contextlib
+import importlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import psutil
+
+from latentsync.publishing.throttle import MIB
+
+
+class MemorySample(NamedTuple):
+    """Memory of a process tree at a time (or the largest since the sample before)."""
+
+    seconds: float  # since the watch began
+    rss_mib: float
+    gpu_mib: float
+
+
+class MemoryWatch:
+    """Samples the memory of process ``pid`` (default: this one) and all its descendants until it is left.
+
+    ``rss_mib`` is the sum of the proportional set sizes (Linux: each shared page counts once over all
+    processes that share it; memory-mapped files count while resident); elsewhere the sum of the resident
+    set sizes, which counts shared pages once per process. Processes that live shorter than
+    ``interval_seconds`` can be missed. GPU memory is that of the tree's processes in NVML, or this
+    process' reserved memory in torch's allocator where that is more; 0 without a GPU.
+    """
+
+    def __init__(
+        self,
+        pid: int | None = None,
+        interval_seconds: float = 0.5,
+        samples_max: int = 1000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.peak_rss_mib = 0.0
+        self.peak_gpu_mib = 0.0
+        self.samples: list[MemorySample] = []
+        self._root = psutil.Process(pid or os.getpid())
+        self._interval_seconds, self._samples_max = interval_seconds, samples_max
+        self._clock, self._began = clock, clock()
+        self._stride, self._pending = 1, 0
+        self._gpu = _GpuMemory()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="memory-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.sample()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.sample()
+
+    def sample(self) -> None:
+        """Take one sample now."""
+        processes = _tree(self._root)
+        rss_mib = sum(_resident_bytes(process) for process in processes) / MIB
+        gpu_mib = self._gpu.used_bytes({process.pid for process in processes}) / MIB
+        self.peak_rss_mib = max(self.peak_rss_mib, rss_mib)
+        self.peak_gpu_mib = max(self.peak_gpu_mib, gpu_mib)
+        self._keep(MemorySample(self._clock() - self._began, rss_mib, gpu_mib))
+
+    def _keep(self, sample: MemorySample) -> None:
+        """Append; a full list is halved, each pair leaving its larger values, and filled half as fast."""
+        if self._pending:
+            sample = _larger(self.samples.pop(), sample)
+        self.samples.append(sample)
+        self._pending = (self._pending + 1) % self._stride
+        if len(self.samples) >= self._samples_max and not self._pending:
+            last = len(self.samples) - 1
+            self.samples = [
+                _larger(self.samples[at], self.samples[min(at + 1, last)]) for at in range(0, last + 1, 2)
+            ]
+            self._stride *= 2
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_seconds):
+            self.sample()
+
+
+def _larger(first: MemorySample, second: MemorySample) -> MemorySample:
+    return MemorySample(
+        second.seconds, max(first.rss_mib, second.rss_mib), max(first.gpu_mib, second.gpu_mib)
+    )
+
+
+def _tree(root: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return [root, *root.children(recursive=True)]
+    return []
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+    except (OSError, StopIteration):  # not Linux, another user's process, or one that has ended
+        with contextlib.suppress(psutil.Error):
+            return process.memory_info().rss
+    return 0
+
+
+class _GpuMemory:
+    """GPU memory of processes, as far as NVML and torch can tell."""
+
+    def __init__(self) -> None:
+        self._nvml: Any = None
+        with contextlib.suppress(Exception):  # no driver, no package: there is nothing to watch
+            nvml = importlib.import_module("pynvml")
+            nvml.nvmlInit()
+            self._nvml = nvml
+
+    def used_bytes(self, pids: set[int]) -> int:
+        return max(self._nvml_bytes(pids), _torch_bytes())
+
+    def _nvml_bytes(self, pids: set[int]) -> int:
+        if self._nvml is None:
+            return 0
+        with contextlib.suppress(Exception):
+            handles = [
+                self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())
+            ]
+            running = [
+                p for handle in handles for p in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            ]
+            return sum(process.usedGpuMemory or 0 for process in running if process.pid in pids)
+        return 0
+
+
+def _torch_bytes() -> int:
+    """Largest memory reserved so far by this process on all GPUs; never imports torch, nor starts CUDA."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    return sum(torch.cuda.max_memory_reserved(index) for index in range(torch.cuda.device_count()))

@@ -1,0 +1,91 @@
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from latentsync.errors import InputError
+from latentsync.publishing.report import (
+    Report,
+    SegmentReport,
+    StageReport,
+    Stages,
+    TaskReport,
+    read_report,
+    write_report,
+)
+
+STAGES = ("probe", "voice", "faces", "plan", "generate", "render", "join", "publish")
+
+
+def segment(index: int, start: int, end: int) -> SegmentReport:
+    task = TaskReport(cached=False, seconds=1.5, attempts=1)
+    return SegmentReport(index=index, start=start, end=end, generate=task, render=task)
+
+
+def report(segments: list[SegmentReport], fps: Fraction = Fraction(25)) -> Report:
+    return Report(
+        frames=240,
+        fps=fps,
+        width=1080,
+        height=1920,
+        engine="warp",
+        seconds=12.5,
+        peak_rss_mib=900.25,
+        peak_gpu_mib=0,
+        stages=Stages(**{name: StageReport(seconds=1) for name in STAGES}),
+        segments=segments,
+    )
+
+
+def test_the_json_is_the_contract(tmp_path: Path):
+    write_report(report([segment(0, 0, 125), segment(1, 125, 240)]), tmp_path / "report.json")
+    task = {"cached": False, "seconds": 1.5, "attempts": 1}
+    assert json.loads((tmp_path / "report.json").read_text()) == {
+        "frames": 240,
+        "fps": "25/1",
+        "width": 1080,
+        "height": 1920,
+        "engine": "warp",
+        "seconds": 12.5,
+        "peak_rss_mib": 900.25,
+        "peak_gpu_mib": 0.0,
+        "stages": {name: {"seconds": 1.0} for name in STAGES},
+        "segments": [
+            {"index": 0, "start": 0, "end": 125, "generate": task, "render": task},
+            {"index": 1, "start": 125, "end": 240, "generate": task, "render": task},
+        ],
+    }
+
+
+def test_it_reads_back_as_it_was(tmp_path: Path):
+    written = report([segment(0, 0, 240)], fps=Fraction(30000, 1001))
+    write_report(written, tmp_path / "report.json")
+    assert '"30000/1001"' in (tmp_path / "report.json").read_text()
+    assert read_report(tmp_path / "report.json") == written
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ([(0, 100), (101, 240)], r"segment 1 \[101, 240\) does not follow frame 100"),
+        ([(0, 100), (99, 240)], r"segment 1 \[99, 240\) does not follow frame 100"),
+        ([(0, 100), (100, 239)], r"end at frame 239, the output has 240 frames"),
+        ([(0, 0), (0, 240)], r"segment 0 \[0, 0\)"),
+        ([], "at least 1 item"),
+    ],
+)
+def test_segments_that_do_not_cover_the_frames_are_no_report(ranges, message):
+    with pytest.raises(ValidationError, match=message):
+        report([segment(index, start, end) for index, (start, end) in enumerate(ranges)])
+
+
+def test_a_missing_stage_is_no_report():
+    with pytest.raises(ValidationError, match="publish"):
+        Stages(**{name: StageReport(seconds=1) for name in STAGES[:-1]})
+
+
+def test_an_unwritable_path_is_named():
+    with pytest.raises(InputError, match=r"/dev/null/report\.json: the report cannot be written"):
+        write_report(report([segment(0, 0, 240)]), Path("/dev/null/report.json"))
