@@ -45,7 +45,7 @@ def plot_mouth_vs_voice(loudness: np.ndarray, opening: np.ndarray, fps: Fraction
     voice.set(xlabel="time (s)", ylabel="voice: loudness", xlim=(0, max(len(loudness) / float(fps), 0.1)))
     mouth.plot(seconds[: len(opening)], opening[: len(seconds)], color="tab:red", linewidth=1.2)
     mouth.set_ylabel("mouth: opening", color="tab:red")
-    voice.set_title(f"mouth against voice: correlation {correlation:.2f} at a lag of {lag} frames")
+    voice.set_title(f"mouth against voice: correlation {correlation:.2f} at lag {lag} (frames)")
     _save(figure, out)
 
 
@@ -59,13 +59,17 @@ def plot_run(
     figure = _figure(height_inches=6)
     above, below = figure.subplots(2, 1, sharex=True)
     seconds = [sample.seconds for sample in memory]
-    above.plot(seconds, [sample.rss_mib for sample in memory], label="resident memory, all processes")
-    if any(sample.gpu_mib for sample in memory):
-        above.plot(seconds, [sample.gpu_mib for sample in memory], label="GPU memory")
-    above.set(ylabel="MiB", ylim=(0, None))
+    rss_mib = [sample.rss_mib for sample in memory]
+    gpu_mib = [sample.gpu_mib for sample in memory]
+    above.plot(
+        seconds, rss_mib, label=f"resident memory, all processes (peak {max(rss_mib, default=0):.0f} MiB)"
+    )
+    if any(gpu_mib):
+        above.plot(seconds, gpu_mib, label=f"GPU memory (peak {max(gpu_mib):.0f} MiB)")
+    above.set(ylabel="MiB", ylim=(0, 1.1 * max([1.0, *rss_mib, *gpu_mib])))
     above.legend(loc="lower right")
     for stage, points in progress.items():
-        below.step([at for at, _ in points], [100 * done for _, done in points], where="post", label=stage)
+        below.plot([at for at, _ in points], [100 * done for _, done in points], marker=".", label=stage)
     below.set(xlabel="time (s)", ylabel="done (%)", ylim=(0, 105), xlim=(0, None))
     if progress:
         below.legend(loc="center left", bbox_to_anchor=(1, 0.5))
