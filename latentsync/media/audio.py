@@ -1,0 +1,87 @@
+"""The voice: as 16 kHz mono for analysis, and in the finished file, exact to the sample."""
+
+from pathlib import Path
+from typing import Literal
+
+import ffmpeg
+
+from latentsync.errors import InternalError
+from latentsync.media.atomic import whole_file
+from latentsync.media.ffmpeg import QUIET, run
+from latentsync.media.timeline import Timeline
+from latentsync.records import AudioInfo
+
+VOICE_HZ = 16_000
+AAC_RATES_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+AAC_BITS_PER_CHANNEL = 64_000
+AAC_LEAST_BITS = 192_000
+LAYOUT_NAMES = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+# Time 0 is the file's own: sound that starts later gets silence before it, holes are filled.
+FROM_ZERO = "aresample=async=1:first_pts=0"
+FASTSTART = {".mp4", ".m4v", ".mov"}
+
+
+def extract_mono_16k(audio: AudioInfo, out: Path) -> Path:
+    """Write the sound as 16 kHz mono 16-bit WAV of ``ceil(samples * 16000 / rate)`` samples."""
+    samples = -(-audio.samples * VOICE_HZ // audio.sample_rate_hz)
+    filters = f"{FROM_ZERO},aresample={VOICE_HZ},aformat=channel_layouts=mono,apad,atrim=end_sample={samples}"
+    sound = ffmpeg.input(str(audio.file.path))["a:0"]
+    with whole_file(out) as part:
+        output = sound.output(str(part), af=filters, acodec="pcm_s16le", ar=VOICE_HZ, format="wav")
+        run(output.global_args(*QUIET, "-y").compile(), audio.file.path)
+    return out
+
+
+def mux(
+    video_only: Path,
+    audio: AudioInfo,
+    timeline: Timeline,
+    out: Path,
+    *,
+    tail: Literal["silence", "original"] = "silence",
+    original: AudioInfo | None = None,
+) -> Path:
+    """Put the voice beside the joined video, which is copied; the sound has ``output_samples`` samples.
+
+    Channels and rate are those of ``audio`` (the next AAC rate where AAC has no such rate). When the
+    video goes on after the voice, ``tail`` says what is heard: silence, or ``original``'s own sound.
+    """
+    rate = aac_rate(audio.sample_rate_hz)
+    total = output_samples(timeline, audio)
+    video = ffmpeg.input(str(video_only))["v:0"]
+    sound = _trimmed(audio, rate, 0, total)
+    if tail == "original" and original and timeline.voice_frames < timeline.frames:
+        voice = min(total, -(-audio.samples * rate // audio.sample_rate_hz))
+        sound = _joined(_trimmed(audio, rate, 0, voice), _trimmed(original, rate, voice, total), audio.channels)
+    coding = {"c:v": "copy", "c:a": "aac", "b:a": max(AAC_LEAST_BITS, AAC_BITS_PER_CHANNEL * audio.channels)}
+    if out.suffix.lower() in FASTSTART:
+        coding["movflags"] = "+faststart"
+    with whole_file(out) as part:
+        output = ffmpeg.output(video, sound, str(part), ac=audio.channels, **coding)
+        run(output.global_args(*QUIET, "-y").compile(), out, InternalError)
+    return out
+
+
+def output_samples(timeline: Timeline, audio: AudioInfo) -> int:
+    """Samples per channel of the finished sound: ``floor(frames * rate / fps)``."""
+    return int(timeline.frames * aac_rate(audio.sample_rate_hz) / timeline.fps)
+
+
+def aac_rate(rate_hz: int) -> int:
+    """The rate itself where AAC has it, else the next higher one, at most 96 kHz."""
+    return min((rate for rate in AAC_RATES_HZ if rate >= rate_hz), default=AAC_RATES_HZ[-1])
+
+
+def _trimmed(audio: AudioInfo, rate: int, start: int, end: int) -> "ffmpeg.nodes.FilterableStream":
+    """Samples ``[start, end)`` at ``rate``, with silence where the sound has ended."""
+    sound = ffmpeg.input(str(audio.file.path))["a:0"]
+    sound = sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("aresample", rate)
+    return sound.filter("apad").filter("atrim", start_sample=start, end_sample=end).filter("asetpts", "N/SR/TB")
+
+
+def _joined(
+    voice: "ffmpeg.nodes.FilterableStream", rest: "ffmpeg.nodes.FilterableStream", channels: int
+) -> "ffmpeg.nodes.FilterableStream":
+    if layout := LAYOUT_NAMES.get(channels):
+        voice, rest = (part.filter("aformat", channel_layouts=layout) for part in (voice, rest))
+    return ffmpeg.concat(voice, rest, v=0, a=1)

@@ -1,0 +1,166 @@
+"""Frame-exact reading of any range of a video, at a cost that does not depend on the position.
+
+The timeline is absolute: ``fps=...:start_time=0`` rounds every time stamp against 0, so after it the
+time stamp IS the frame index, wherever the demuxer was entered. All readers go through
+``range_stream``; mixing it with another reader would shift frames on some files.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+
+from latentsync.errors import InputError, InternalError
+from latentsync.frames import Frame, PixelLayout
+from latentsync.media.ffmpeg import QUIET, Ffmpeg
+from latentsync.media.timeline import Timeline
+from latentsync.records import VideoInfo
+
+MARGIN_SECONDS = 1  # enter this much before the range: covers B-frames and open-GOP leading frames
+REVERSE_BLOCK_BYTES = 96 << 20  # frames held while reading backwards
+MATRICES = {
+    "bt709": "bt709",
+    "smpte240m": "bt709",
+    "smpte170m": "bt601",
+    "bt470bg": "bt601",
+    "fcc": "bt601",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+LAYOUTS = {"yuv420p": (1, 1), "yuv422p": (1, 0), "yuv444p": (0, 0)}  # chroma shifts x, y
+
+
+def layout_of(video: VideoInfo) -> PixelLayout:
+    """How the frames of ``video`` lie in memory. An untagged matrix is BT.601 up to 576 lines, else BT.709."""
+    family, _, depth = video.pix_fmt.removesuffix("le").partition("p")
+    shift_x, shift_y = LAYOUTS[f"{family}p"]
+    assumed = "bt709" if video.width_px >= 1280 or video.height_px > 576 else "bt601"
+    return PixelLayout(
+        width=video.width_px,
+        height=video.height_px,
+        chroma_shift_x=shift_x,
+        chroma_shift_y=shift_y,
+        bit_depth=int(depth or 8),
+        matrix=MATRICES.get(video.color_space or "", assumed),
+        full_range=video.color_range == "pc",
+    )
+
+
+def read_range(video: VideoInfo, start: int, stop: int, threads: int = 2) -> Iterator[Frame]:
+    """Frames ``[start, stop)`` of the source on its output timeline, each in memory of its own.
+
+    Raises InputError when the data cannot be decoded, TransientError when ffmpeg was killed, and
+    InternalError when fewer frames come than ``video.frames`` promised. Close the iterator to stop early.
+    """
+    layout = layout_of(video)
+    filters = [pixel_format(video.pix_fmt, layout.full_range)]
+    for buffer in _read_source(video, start, stop, filters, layout.frame_bytes, threads):
+        yield Frame.from_buffer(buffer, layout)
+
+
+def read_rgb(
+    video: VideoInfo, start: int, stop: int, long_side_px: int, threads: int = 2
+) -> tuple[float, Iterator[np.ndarray]]:
+    """Reduced frames for face detection: ``(scale, iterator of (h, w, 3) uint8 RGB)``.
+
+    The longer side has at most ``long_side_px``; ``scale`` = reduced size / original size.
+    """
+    scale = min(1.0, long_side_px / max(video.width_px, video.height_px))
+    width, height = (max(1, round(size * scale)) for size in (video.width_px, video.height_px))
+    filters = [f"scale={width}:{height}:flags=area", "format=rgb24"]
+    buffers = _read_source(video, start, stop, filters, width * height * 3, threads)
+    return scale, (buffer.reshape(height, width, 3) for buffer in buffers)
+
+
+def read_timeline(video: VideoInfo, timeline: Timeline, start: int, end: int, threads: int = 2) -> Iterator[Frame]:
+    """Output frames ``[start, end)``: the source cut, looped, bounced or held as the timeline says."""
+    for run in timeline.runs(start, end):
+        if run.step > 0:
+            yield from read_range(video, run.source, run.source + run.frames, threads)
+        elif run.step < 0:
+            yield from _read_backwards(video, run.source, run.frames, threads)
+        else:
+            (frame,) = read_range(video, run.source, run.source + 1, threads)
+            yield from (frame.copy() for _ in range(run.frames))
+
+
+def _read_backwards(video: VideoInfo, source: int, frames: int, threads: int) -> Iterator[Frame]:
+    """Frames source, source - 1, ... in blocks that are read forwards, so that memory stays bounded."""
+    block = max(2, REVERSE_BLOCK_BYTES // layout_of(video).frame_bytes)
+    for stop in range(source + 1, source + 1 - frames, -block):
+        start = max(stop - block, source + 1 - frames)
+        held = list(read_range(video, start, stop, threads))
+        while held:
+            yield held.pop()
+
+
+def range_stream(path: Path, fps: Fraction, start: int, sequential: bool, threads: int) -> "ffmpeg.nodes.Stream":
+    """ffmpeg's input, entered ``MARGIN_SECONDS`` before frame ``start`` (``sequential``: at the beginning)."""
+    entry = start / fps - MARGIN_SECONDS
+    options = {} if sequential or entry <= 0 else {"noaccurate_seek": None, "ss": f"{float(entry):.6f}"}
+    return ffmpeg.input(str(path), threads=threads, **options)["V:0"]
+
+
+def on_timeline(fps: Fraction, start: int, stop: int | None) -> list[str]:
+    """Filters that put frames on the absolute timeline and keep ``[start, stop)``."""
+    end = "" if stop is None else f":end_pts={stop}"
+    return [f"fps={fps}:start_time=0", f"trim=start_pts={start}{end}"]
+
+
+def pixel_format(pix_fmt: str, full_range: bool) -> str:
+    """Filter that delivers ``pix_fmt``; the old full-range names hold the same bytes, so let them pass."""
+    also = f"|{pix_fmt.replace('yuv', 'yuvj')}" if full_range and pix_fmt in LAYOUTS else ""
+    return f"format={pix_fmt}{also}"
+
+
+def decode_command(stream: "ffmpeg.nodes.Stream", filters: list[str], **options: str | int) -> list[str]:
+    """Command line that writes the filtered frames of ``stream`` to stdout."""
+    output = stream.output("pipe:1", vf=",".join(filters), fps_mode="passthrough", **options)
+    return output.global_args(*QUIET, "-copyts", "-start_at_zero").compile()
+
+
+def read_raw(
+    path: Path,
+    fps: Fraction,
+    start: int,
+    stop: int,
+    filters: list[str],
+    frame_bytes: int,
+    *,
+    sequential: bool = False,
+    threads: int = 2,
+) -> Iterator[np.ndarray]:
+    """Filtered frames ``[start, stop)`` as flat uint8 buffers of ``frame_bytes``, each freshly allocated.
+
+    A fresh buffer costs nothing measurable over a ring of reused ones, and cannot change under a reader.
+    """
+    if start == stop:
+        return
+    stream = range_stream(path, fps, start, sequential, threads)
+    filters = [*on_timeline(fps, start, stop), *filters]
+    command = decode_command(stream, filters, format="rawvideo", **{"frames:v": stop - start})
+    with Ffmpeg(command, path, stdout=True) as process:
+        for index in range(start, stop):
+            buffer = np.empty(frame_bytes, np.uint8)
+            if process.stdout.readinto(memoryview(buffer)) != frame_bytes:  # type: ignore[attr-defined]
+                raise _too_few(process, index - start, stop - start)
+            yield buffer
+
+
+def _read_source(
+    video: VideoInfo, start: int, stop: int, filters: list[str], frame_bytes: int, threads: int
+) -> Iterator[np.ndarray]:
+    if not 0 <= start <= stop <= video.frames:
+        raise InternalError(f"{video.file.path} has frames [0, {video.frames}), asked for [{start}, {stop})")
+    sequential = video.sequential
+    return read_raw(
+        video.file.path, video.fps, start, stop, filters, frame_bytes, sequential=sequential, threads=threads
+    )
+
+
+def _too_few(process: Ffmpeg, got: int, asked: int) -> Exception:
+    process.finish()
+    blame = InputError if process.complaint() else InternalError
+    return process.error(f"only {got} of {asked} frames could be read; the file is damaged or has changed", blame)
