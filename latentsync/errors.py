@@ -2,6 +2,7 @@
 
 LipsyncError
 ├── InputError      the user's file or setting is wrong: told at once, never retried
+├── SegmentsFailed  some segments failed for good; the others are done and kept
 ├── WeightsError    model weights are missing, incomplete or of another shape: never retried
 ├── TransientError  the machine was short of something for a while: retried with back-off
 └── InternalError   one of our own promises is broken: stop, never retried
@@ -16,6 +17,15 @@ class LipsyncError(Exception):
 
 class InputError(LipsyncError):
     """An input file, setting or destination that cannot work; the user must change it."""
+
+
+class SegmentsFailed(LipsyncError):
+    """Tasks of segments that failed for good; ``reasons`` maps the task's name to the reason."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        self.reasons = reasons
+        listing = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        super().__init__(f"{len(reasons)} tasks failed, all others are done and kept: {listing}")
 
 
 class WeightsError(LipsyncError):

@@ -11,7 +11,6 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
-from prefect.futures import PrefectFuture
 from prefect.states import State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -82,48 +81,40 @@ def fetch_missing(values: Iterable[object]) -> None:
             fetch_missing(value)
 
 
-class Submitter:
-    """Submits tasks to one runner with the run's retries, result storage and cache choice."""
-
-    def __init__(self, runner: TaskRunner, settings: RunSettings) -> None:
-        """Use ``runner``, which must be started."""
-        self._runner = runner
-        self._settings = settings
-        self._results = Workspace.at(settings.work_dir).root / "results"
-
-    def __call__(self, task: Task, *args: object, redo: bool = False, gpu: bool = False) -> PrefectFuture:
-        """Submit ``task(*args)``; ``redo`` ignores a cached result, ``gpu`` places it on a GPU worker."""
-        run = self._settings
-        options: dict[str, Any] = {
-            "retries": run.retries,
-            "retry_delay_seconds": [run.retry_seconds * 2**attempt for attempt in range(run.retries)],
-            "retry_jitter_factor": JITTER,
-            "result_storage": self._results,
-        }
-        if task.cache_key_fn:
-            options["refresh_cache"] = redo or not run.cache
-        parameters = inspect.signature(task.fn).bind(*args).arguments
-        with _placed(run, gpu):
-            return self._runner.submit(task.with_options(**options), parameters=parameters)
+def options_for(task: Task, settings: RunSettings, redo: bool) -> dict[str, Any]:
+    """What a run adds to a task: its retries with back-off, where results lie, whether to reuse them."""
+    options: dict[str, Any] = {
+        "retries": settings.retries,
+        "retry_delay_seconds": [settings.retry_seconds * 2**attempt for attempt in range(settings.retries)],
+        "retry_jitter_factor": JITTER,
+        "result_storage": Workspace.at(settings.work_dir).root / "results",
+    }
+    if task.cache_key_fn:
+        options["refresh_cache"] = redo or not settings.cache
+    return options
 
 
 def task_runner(settings: RunSettings) -> TaskRunner:
     """The task runner of a run. Raises ``InputError`` when Dask is asked for and not there."""
     if settings.runner == "threads":
-        return ThreadPoolTaskRunner(max_workers=settings.workers or os.cpu_count() or 1)
+        return ThreadPoolTaskRunner(max_workers=parallel_tasks(settings))
     try:
         from prefect_dask import DaskTaskRunner
     except ImportError as error:
-        raise InputError(
-            f"runner dask: {error}; install it with pip install 'lipsync-pipeline[dask]'"
-        ) from error
+        raise InputError(f"runner dask: {error}; run pip install 'lipsync-pipeline[dask]'") from error
     if not settings.dask_address:
-        raise InputError("runner dask: no scheduler; set run.dask_address, for example tcp://127.0.0.1:8786")
+        raise InputError("runner dask: no scheduler; set run.dask_address, such as tcp://127.0.0.1:8786")
     return DaskTaskRunner(address=settings.dask_address)
 
 
-def _placed(run: RunSettings, gpu: bool) -> AbstractContextManager:
-    if run.runner == "threads":
+def parallel_tasks(settings: RunSettings) -> int:
+    """Tasks that run side by side in this process."""
+    return settings.workers or os.cpu_count() or 1
+
+
+def placed(settings: RunSettings, gpu: bool) -> AbstractContextManager:
+    """On a Dask cluster: submit to workers with a free GPU, or a free CPU."""
+    if settings.runner == "threads":
         return nullcontext()
     import dask
 

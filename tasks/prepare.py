@@ -28,6 +28,7 @@ from tasks.policy import step
 from tasks.tracking import frame_counter
 
 DETECT_LONG_SIDE_PX = 960  # enough for the face mesh, which looks at 192 px of face
+CHUNK_FRAMES = 500  # source frames per task that finds faces
 LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
 
 
@@ -99,3 +100,10 @@ def _local(location: str, workspace: Workspace) -> Path:
     if not remote.is_url(location):
         return Path(location.removeprefix("file://"))
     return remote.download(location, workspace.root / "inputs" / location.replace("://", "/"))
+
+
+def face_chunks(job: Job) -> list[tuple[int, int, int]]:
+    """(index, start, stop) of the source frames to look for faces in: a grid of its own, whatever the segments."""
+    used = int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1
+    starts = range(0, used, CHUNK_FRAMES)
+    return [(index, start, min(start + CHUNK_FRAMES, used)) for index, start in enumerate(starts)]

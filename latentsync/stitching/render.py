@@ -33,7 +33,9 @@ def render_frames(
     ``clip`` holds the segment's faces, ``previous`` those of the segment before (None for the first):
     both have the first ``overlap`` frames. Outside the pasted face a frame is the source's, bit for bit.
     """
-    rows = source.track[source.source_indices(segment.start, segment.end)]
+    # Frames after the voice were not looked at for faces: no window covers them, any row will do.
+    indices = np.minimum(source.source_indices(segment.start, segment.end), len(source.track) - 1)
+    rows = source.track[indices]
     has_face = frames_in_windows(source.windows, segment.start, segment.end)
     paster = FacePaster(source.resolution_px)
     with ExitStack() as stack:

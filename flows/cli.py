@@ -1,0 +1,171 @@
+"""The command `lipsync`."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from configs.loader import load_settings
+from flows.options import option, overrides
+from latentsync.errors import InputError, LipsyncError, WeightsError
+from latentsync.settings import Settings
+
+app = typer.Typer(
+    name="lipsync",
+    help="Re-time the lips of a video to a new voice, segment by segment, in constant memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+
+@app.command()
+def sync(
+    video: Annotated[str, typer.Argument(help="Video with the speaking face: path or URL")],
+    audio: Annotated[str, typer.Argument(help="Voice: sound file, or a video whose sound track is used")],
+    output: Annotated[str, typer.Option("--output", "-o", help="File to write, .mp4 or .mkv: path or URL")],
+    engine: Annotated[str | None, option("engine", "name", "--engine")] = None,
+    weights: Annotated[Path | None, option("engine", "weights")] = None,
+    steps: Annotated[int | None, option("engine", "steps")] = None,
+    guidance_scale: Annotated[float | None, option("engine", "guidance_scale")] = None,
+    seed: Annotated[int | None, option("engine", "seed")] = None,
+    scheduler: Annotated[str | None, option("engine", "scheduler")] = None,
+    deepcache: Annotated[int | None, option("engine", "deepcache")] = None,
+    device: Annotated[str | None, option("engine", "device")] = None,
+    dtype: Annotated[str | None, option("engine", "dtype")] = None,
+    fps: Annotated[str | None, option("timing", "fps")] = None,
+    if_audio_longer: Annotated[str | None, option("timing", "if_audio_longer")] = None,
+    if_video_longer: Annotated[str | None, option("timing", "if_video_longer")] = None,
+    tail: Annotated[str | None, option("timing", "tail")] = None,
+    face: Annotated[str | None, option("faces", "choice", "--face")] = None,
+    segment_seconds: Annotated[float | None, option("segments", "segment_seconds")] = None,
+    overlap_frames: Annotated[int | None, option("segments", "overlap_frames")] = None,
+    encoder: Annotated[str | None, option("encode", "encoder")] = None,
+    crf: Annotated[int | None, option("encode", "crf")] = None,
+    preset: Annotated[str | None, option("encode", "preset")] = None,
+    disk_profile: Annotated[str | None, option("run", "disk_profile")] = None,
+    work_dir: Annotated[str | None, option("run", "work_dir")] = None,
+    runner: Annotated[str | None, option("run", "runner")] = None,
+    dask_address: Annotated[str | None, option("run", "dask_address")] = None,
+    workers: Annotated[int | None, option("run", "workers")] = None,
+    cache: Annotated[bool | None, option("run", "cache", "--cache/--no-cache")] = None,
+    force_segments: Annotated[str, typer.Option(help="Segments to make again, such as 3,7")] = "",
+    config: Annotated[Path | None, typer.Option(help="YAML or JSON file with settings in groups")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write report.json here")] = None,
+) -> None:
+    """Lip-sync VIDEO to AUDIO. Exit code 0: done, 2: bad input, 1: failed."""
+    settings = load_settings(
+        config,
+        overrides(
+            engine__name="latentsync-1.6" if engine == "latentsync" else engine,
+            engine__weights=weights,
+            engine__steps=steps,
+            engine__guidance_scale=guidance_scale,
+            engine__seed=seed,
+            engine__scheduler=scheduler,
+            engine__deepcache=deepcache,
+            engine__device=device,
+            engine__dtype=dtype,
+            timing__fps=fps,
+            timing__if_audio_longer=if_audio_longer,
+            timing__if_video_longer=if_video_longer,
+            timing__tail=tail,
+            faces__choice=face,
+            segments__segment_seconds=segment_seconds,
+            segments__overlap_frames=overlap_frames,
+            encode__encoder=encoder,
+            encode__crf=crf,
+            encode__preset=preset,
+            run__disk_profile=disk_profile,
+            run__work_dir=work_dir,
+            run__runner=runner,
+            run__dask_address=dask_address,
+            run__workers=workers,
+            run__cache=cache,
+        ),
+    )
+    _run(video, audio, output, settings, _indices(force_segments), report)
+
+
+def _run(
+    video: str, audio: str, output: str, settings: Settings, forced: list[int], report_file: Path | None
+) -> None:
+    from flows.bars import Bars
+    from flows.lipsync import lipsync
+    from flows.progress import listener
+    from latentsync.publishing.report import write_report
+
+    with Bars(console) as bars:
+        token = listener.set(bars)
+        try:
+            report = lipsync(_absolute(video), _absolute(audio), _absolute(output), settings, forced)
+        finally:
+            listener.reset(token)
+    if report_file:
+        write_report(report, report_file)
+    speed = report.frames / report.seconds
+    console.print(
+        f"{output}: {report.frames} frames in {len(report.segments)} segments, "
+        f"{report.seconds:.1f} s ({speed:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB"
+    )
+
+
+def _absolute(location: str) -> str:
+    return location if "://" in location else str(Path(location).expanduser().absolute())
+
+
+def _indices(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"--force-segments {text!r}: give segment numbers such as 3,7") from None
+
+
+@app.command()
+def probe(file: Annotated[Path, typer.Argument(help="Video or sound file")]) -> None:
+    """Say what a file is and whether it can be used."""
+    from flows.show import show_file
+
+    show_file(file)
+
+
+@app.command()
+def doctor(
+    weights: Annotated[Path | None, typer.Option(help="Folder with LatentSync weights to look at")] = None,
+    work_dir: Annotated[str | None, option("run", "work_dir")] = None,
+) -> None:
+    """Check this machine: one line per thing, with a verdict and what to do. Exit code 1 if anything fails."""
+    from flows.show import show_findings
+
+    if not show_findings(weights, work_dir or ""):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; errors that we foresee are told in one line, without a traceback."""
+    _quiet_prefect()
+    try:
+        app()
+    except (InputError, WeightsError) as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except LipsyncError as error:
+        console.print(f"[red]failed:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _quiet_prefect() -> None:
+    """Without a server of the user's own, Prefect works silently in the background."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    logging.captureWarnings(True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Watches a run's steps and tells listeners: the command line's bars, the UI's artifacts."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from tasks.reporting import STAGES
+from tasks.run import Run
+
+INTERVAL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """Units done of a stage: frames for generate and render, tasks for the others."""
+
+    done: int
+    total: int
+    note: str = ""
+
+
+Listener = Callable[[dict[str, StageProgress]], None]
+
+listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def following(run: Run) -> Iterator[None]:
+    """Call the current listener twice a second while the run goes on, and once at its end."""
+    tell = listener.get()
+    if tell is None:
+        yield
+        return
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.wait(INTERVAL_SECONDS):
+            tell(stage_progress(run))
+
+    thread = threading.Thread(target=follow, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        tell(stage_progress(run))
+
+
+def stage_progress(run: Run) -> dict[str, StageProgress]:
+    """How far each stage is."""
+    steps, progress = run.steps(), {}
+    for stage in STAGES:
+        items = [item for item in list(run.submitted.values()) if item.stage == stage]
+        done = sum(
+            item.units if item.done else _done_frames(steps, item.name) if item.frames else 0 for item in items
+        )
+        notes = {steps[item.name].note for item in items if item.name in steps and not item.done}
+        progress[stage] = StageProgress(done, sum(item.units for item in items), ", ".join(notes - {""}))
+    return progress
+
+
+def _done_frames(steps: dict, name: str) -> int:
+    return steps[name].done_frames if name in steps else 0
+
+

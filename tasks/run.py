@@ -1,0 +1,122 @@
+"""One run of the flow: submits tasks, remembers them, waits for all and tells how it went."""
+
+import contextlib
+import inspect
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from prefect import Task
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+
+from latentsync.errors import LipsyncError, SegmentsFailed
+from latentsync.generation.loading import uses_gpu
+from latentsync.job import Plan
+from latentsync.publishing.memory_watch import MemoryWatch
+from latentsync.records import Segment
+from latentsync.settings import Settings
+from tasks.policy import options_for, parallel_tasks, placed, task_runner
+from tasks.tracking import Step, read_steps, run_folder
+
+GPU_STAGES = {"generate", "voice"}
+
+
+@dataclass
+class Submitted:
+    """A task that was submitted, by its name in the timeline."""
+
+    name: str
+    future: PrefectFuture
+    frames: int
+    done: bool = False
+
+    @property
+    def stage(self) -> str:
+        """The part of the name before the number; track counts as plan."""
+        return {"track": "plan"}.get(stage := self.name.split("-")[0], stage)
+
+    @property
+    def units(self) -> int:
+        """What progress counts: frames, or the task itself."""
+        return self.frames or 1
+
+    @property
+    def cached(self) -> bool:
+        """Whether a finished task took its result from an earlier run."""
+        return self.done and self.future.state.name == "Cached"
+
+
+class Run:
+    """Context of one flow run; call it to submit a task, as in ``run(generate, job, plan, segment)``."""
+
+    def __init__(self, settings: Settings, force_segments: Sequence[int] = ()) -> None:
+        context = FlowRunContext.get()
+        self.id = str(context.flow_run.id) if context and context.flow_run else "local"
+        self.settings = settings
+        self.folder = run_folder(settings.run, self.id)
+        self.submitted: dict[str, Submitted] = {}
+        self.began = time.time()
+        self.memory = MemoryWatch()
+        self._force = set(force_segments)
+        self._runner = task_runner(settings.run)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.memory)
+        self._stack.enter_context(self._runner)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def __call__(self, task: Task, *args: Any) -> PrefectFuture:
+        """Submit ``task(*args)``; segments in ``force_segments`` are made again even if they are cached."""
+        segment = next((arg for arg in args if isinstance(arg, Segment)), None)
+        redo = segment is not None and segment.index in self._force
+        bound = task.with_options(**options_for(task, self.settings.run, redo))
+        parameters = inspect.signature(task.fn).bind(*args).arguments
+        gpu = task.name in GPU_STAGES and uses_gpu(self.settings.engine)
+        with placed(self.settings.run, gpu):
+            future = self._runner.submit(bound, parameters=parameters)
+        self._remember(str(task.task_run_name).format(**parameters), future, segment)
+        return future
+
+    def _remember(self, name: str, future: PrefectFuture, segment: Segment | None) -> None:
+        item = Submitted(name, future, segment.frames if segment else 0)
+        self.submitted[name] = item
+        future.add_done_callback(lambda _: setattr(item, "done", True))
+
+    def staggered(self, plan: Plan) -> Iterator[tuple[Segment | None, Segment | None]]:
+        """Segments to generate and to render next, in the order that keeps all workers busy.
+
+        A render waits for its faces in a worker, so it is submitted only when as many generate
+        tasks as there are workers are ahead of it.
+        """
+        lag = min(max(parallel_tasks(self.settings.run) - 1, 1), len(plan.segments))
+        nothing = [None] * lag
+        yield from zip([*plan.segments, *nothing], [*nothing, *plan.segments], strict=True)
+
+    def results(self, futures: Sequence[PrefectFuture]) -> list[Any]:
+        """Wait for everything submitted; the results, or one error that names all that failed."""
+        for item in self.submitted.values():
+            item.future.wait()
+        reasons = {item.name: _reason(item.future) for item in self.submitted.values()}
+        failed = {name: reason for name, reason in reasons.items() if reason}
+        if failed:
+            raise SegmentsFailed(failed)
+        return [future.result() for future in futures]
+
+    def steps(self) -> dict[str, Step]:
+        """What the tasks of this run have done so far."""
+        return read_steps(self.folder)
+
+
+def _reason(future: PrefectFuture) -> str:
+    state = future.state
+    if state.is_completed() or state.name == "NotReady":  # not ready: what it needed failed
+        return ""
+    error = state.result(raise_on_failure=False)
+    kind = "" if isinstance(error, LipsyncError) else f"{type(error).__name__}: "
+    return f"{kind}{error}"
