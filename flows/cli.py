@@ -92,9 +92,7 @@ def sync(
     _run(video, audio, output, settings, _indices(force_segments), report)
 
 
-def _run(
-    video: str, audio: str, output: str, settings: Settings, forced: list[int], report_file: Path | None
-) -> None:
+def _run(video: str, audio: str, output: str, settings: Settings, forced: list[int], report_file: Path | None) -> None:
     from flows.bars import Bars
     from flows.lipsync import lipsync
     from flows.progress import listener

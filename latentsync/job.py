@@ -14,6 +14,7 @@ class Job(Record):
 
     video: VideoInfo
     audio: AudioInfo
+    original_sound: AudioInfo | None  # that of the video, where the settings ask for it
     timeline: Timeline
     output: str
     settings: Settings

@@ -126,7 +126,6 @@ class EncodeSettings(_Group):
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
         "veryfast", description="Encoder effort"
     )
-    audio_kbps: int = Field(192, ge=32, le=640, description="AAC bit rate in kbit/s for up to two channels")
 
 
 class RunSettings(_Group):

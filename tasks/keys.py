@@ -74,16 +74,16 @@ def render_key(job: Job, plan: Plan, segment: Segment, faces: Work, previous: Wo
         _source_frames(job, segment.start, segment.end),
         [segment.start, segment.end],
         [faces.clip.file.sha256, previous and previous.clip.file.sha256],
-        job.settings.encode.model_dump(exclude={"audio_kbps"}),
+        job.settings.encode.model_dump(),
     )
 
 
 def join_key(job: Job, renders: Iterable[Work]) -> str:
     """Key of the joined file with its sound."""
     digests = [render.clip.file.sha256 for render in renders]
-    sound = {**job.audio.model_dump(mode="json", exclude={"file"}), "sha256": job.audio.file.sha256}
-    settings = [job.settings.encode.audio_kbps, job.settings.timing.tail, Path(job.output).suffix]
-    return _key("join", _RENDER, digests, sound, job.timeline.model_dump(mode="json"), settings)
+    sounds = [sound and sound.file.sha256 for sound in (job.audio, job.original_sound)]
+    timeline = job.timeline.model_dump(mode="json")
+    return _key("join", _RENDER, digests, sounds, timeline, Path(job.output).suffix)
 
 
 def _key(task: str, rooms: Iterable[str], *parts: object) -> str:

@@ -22,18 +22,11 @@ def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -
         return workspace.keep(path)
 
 
-def make_clip(
-    job: Job,
-    stage: str,
-    key: str,
-    start: int,
-    end: int,
-    make: Callable[[Path, Callable[[int], None]], object],
-) -> Work:
-    """Make the clip of frames ``[start, end)`` and say what it took."""
+def make_clip(job: Job, name: str, start: int, end: int, make: Callable[[Path, Callable[[int], None]], object]) -> Work:
+    """Make the clip ``name`` of frames ``[start, end)`` and say what it took."""
     began = time.monotonic()
     count = frame_counter(end - start)
-    file = make_file(job, stage, f"{key}.mkv", lambda path: make(path, count))
+    file = make_file(job, name.split("-")[0], name, lambda path: make(path, count))
     return Work(
         clip=ClipFile(file=file, start=start, end=end),
         seconds=round(time.monotonic() - began, 3),

@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from latentsync import remote
 from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detect import load_detector
 from latentsync.faces.track import build_track, runs, windows
-from latentsync.media.conform import prepare_video
-
-from latentsync import remote
 from latentsync.generation.engine import WINDOW_FRAMES
 from latentsync.generation.loading import RESOLUTION_PX, load_engine
 from latentsync.generation.plan import aligned_mouths, plan_segments
 from latentsync.generation.voiceover import extract_voice
 from latentsync.job import Job, Plan
+from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
 from latentsync.media.probe import probe_audio
-from latentsync.media.timeline import plan_timeline
+from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.publishing.writer import check_destination
-from latentsync.records import Artefact
+from latentsync.records import Artefact, AudioInfo, VideoInfo
 from latentsync.settings import Settings
 from latentsync.workspace import Workspace
 from tasks import keys
@@ -43,7 +43,14 @@ def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
     needed = int(picture.width_px * picture.height_px * timeline.frames * LEAST_BYTES_PER_PIXEL)
     check_destination(output, needed)
     check_destination(workspace.root / "probe", needed)
-    return Job(video=picture, audio=sound, timeline=timeline, output=output, settings=settings)
+    return Job(
+        video=picture,
+        audio=sound,
+        original_sound=_original_sound(picture, timeline, settings),
+        timeline=timeline,
+        output=output,
+        settings=settings,
+    )
 
 
 @step("voice", keys.voice_key)
@@ -87,12 +94,16 @@ def plan(job: Job, track: Artefact) -> Plan:
     return Plan(
         track=track,
         windows=make_file(job, "plan", f"{track.sha256}-windows.npy", lambda out: np.save(out, grid)),
-        mouth=make_file(
-            job, "plan", f"{track.sha256}-mouth.npy", lambda out: aligned_mouths(rows, size, out)
-        ),
+        mouth=make_file(job, "plan", f"{track.sha256}-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
         segments=tuple(segments),
         frames_with_face=int(rows["face"].sum()),
     )
+
+
+def _original_sound(video: VideoInfo, timeline: Timeline, settings: Settings) -> AudioInfo | None:
+    """The video's own sound, if it is to be heard after the voice."""
+    wanted = settings.timing.tail == "original" and timeline.voice_frames < timeline.frames
+    return probe_audio(video.file.path) if wanted and video.has_audio else None
 
 
 def _local(location: str, workspace: Workspace) -> Path:

@@ -48,5 +48,3 @@ def _task(run: Run, name: str) -> TaskReport:
         return TaskReport(cached=True, seconds=0.0, attempts=0)
     seconds = round((step.ended or time.time()) - step.began, 3)
     return TaskReport(cached=False, seconds=seconds, attempts=step.attempt)
-
-

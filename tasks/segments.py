@@ -15,11 +15,10 @@ from tasks.tracking import note
 def generate(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> Work:
     """New faces of one segment and its overlap, as a lossless clip."""
     key = keys.generate_key(job, plan, voice, segment)
-    start, end = segment.start, segment.clip_end
     with engine_on_gpu(job.settings, lambda: note("waits for a GPU")) as engine:
         note("")
         return make_clip(
-            job, "generate", key, start, end,
+            job, f"{key}.mkv", segment.start, segment.clip_end,
             lambda out, count: generate_clip(job, plan, voice, segment, engine, out, count),
         )  # fmt: skip
 
@@ -30,6 +29,6 @@ def render(job: Job, plan: Plan, segment: Segment, faces: Work, previous: Work |
     key = keys.render_key(job, plan, segment, faces, previous)
     before = previous.clip if previous else None
     return make_clip(
-        job, "render", key, segment.start, segment.end,
+        job, f"{key}.mp4", segment.start, segment.end,
         lambda out, count: render_clip(job, plan, segment, faces.clip, before, out, count),
     )  # fmt: skip

@@ -39,9 +39,7 @@ def gpu_place(
         yield index
 
 
-def _take_free(
-    gpus: Sequence[str], jobs_per_gpu: int, folder: Path, stack: contextlib.ExitStack
-) -> int | None:
+def _take_free(gpus: Sequence[str], jobs_per_gpu: int, folder: Path, stack: contextlib.ExitStack) -> int | None:
     for place in range(jobs_per_gpu):
         for index, gpu in enumerate(gpus):
             if lock := _try_lock(folder / f"{gpu}-{place}.lock"):

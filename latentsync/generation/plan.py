@@ -10,9 +10,7 @@ from latentsync.records import Segment
 BATCH_GRID = 8  # windows; a cut here falls between GPU batches of 1, 2, 4 or 8 windows
 
 
-def plan_segments(
-    frames: int, windows: np.ndarray, segment_frames: int, overlap_frames: int
-) -> list[Segment]:
+def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap_frames: int) -> list[Segment]:
     """Segments that cover ``[0, frames)`` without gaps.
 
     ``windows`` (W, 2) are the half-open frame ranges of the global grid. Cuts lie at the multiple of
@@ -50,10 +48,7 @@ def covering_batches(windows: np.ndarray, start: int, end: int, windows_per_batc
     if not len(touching):
         return []
     first, last = touching[0] // windows_per_batch, touching[-1] // windows_per_batch
-    return [
-        windows[batch * windows_per_batch : (batch + 1) * windows_per_batch]
-        for batch in range(first, last + 1)
-    ]
+    return [windows[batch * windows_per_batch : (batch + 1) * windows_per_batch] for batch in range(first, last + 1)]
 
 
 def aligned_mouths(track: np.ndarray, resolution_px: int, out: Path) -> None:

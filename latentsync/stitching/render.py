@@ -25,9 +25,7 @@ class RenderSource:
     resolution_px: int
 
 
-def render_frames(
-    source: RenderSource, segment: Segment, clip: ClipFile, previous: ClipFile | None
-) -> Iterator[Frame]:
+def render_frames(source: RenderSource, segment: Segment, clip: ClipFile, previous: ClipFile | None) -> Iterator[Frame]:
     """Yield the finished frames of ``[segment.start, segment.end)``.
 
     ``clip`` holds the segment's faces, ``previous`` those of the segment before (None for the first):

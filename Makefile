@@ -1,0 +1,34 @@
+# Every target works on a bare Debian or Ubuntu machine with Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:  ## this list
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: .venv/ready  ## virtual environment with pinned dependencies, and ffmpeg
+
+.venv/ready: pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh
+	@touch $@
+
+demo: setup  ## lip-sync the demo clip to out/demo.mp4, with pictures and a report beside it
+	$(BIN)/python demo/run.py
+
+check: setup  ## lint, types, architecture and the fast tests (under 2 minutes)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow" tests/unit tests/parity
+
+test: setup  ## all tests (under 10 minutes on two cores)
+	$(BIN)/pytest
+
+bench-memory: setup  ## peak memory and speed at 1, 5 and 10 minutes of video
+	$(BIN)/python benchmarks/memory.py $(ARGS)
+
+clean:  ## remove what the other targets wrote, but not the virtual environment
+	rm -rf out build .pytest_cache .ruff_cache *.egg-info
+
+.PHONY: help setup demo check test bench-memory clean
+.DEFAULT_GOAL := help
