@@ -27,9 +27,7 @@ class BoundedFile:
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         self._dirty_bytes_max = dirty_bytes_max
         self._end = 0
-        self._unsettled: deque[tuple[int, int]] = (
-            deque()
-        )  # (offset, size) of chunks not known to be on the disk
+        self._unsettled: deque[tuple[int, int]] = deque()  # (offset, size) of chunks not known to be on the disk
 
     def __enter__(self) -> Self:
         return self

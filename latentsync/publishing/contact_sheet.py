@@ -45,9 +45,7 @@ def _tile(label: str, source: np.ndarray, result: np.ndarray, width_px: int) -> 
 def _scaled(picture: np.ndarray, width_px: int) -> np.ndarray:
     height_px = max(1, round(picture.shape[0] * width_px / picture.shape[1]))
     shrinks = width_px < picture.shape[1]
-    return cv2.resize(
-        picture, (width_px, height_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
+    return cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def _padded(tile: np.ndarray, height: int) -> np.ndarray:

@@ -78,9 +78,7 @@ class MemoryWatch:
         self._pending = (self._pending + 1) % self._stride
         if len(self.samples) >= self._samples_max and not self._pending:
             last = len(self.samples) - 1
-            self.samples = [
-                _larger(self.samples[at], self.samples[min(at + 1, last)]) for at in range(0, last + 1, 2)
-            ]
+            self.samples = [_larger(self.samples[at], self.samples[min(at + 1, last)]) for at in range(0, last + 1, 2)]
             self._stride *= 2
 
     def _run(self) -> None:
@@ -89,9 +87,7 @@ class MemoryWatch:
 
 
 def _larger(first: MemorySample, second: MemorySample) -> MemorySample:
-    return MemorySample(
-        second.seconds, max(first.rss_mib, second.rss_mib), max(first.gpu_mib, second.gpu_mib)
-    )
+    return MemorySample(second.seconds, max(first.rss_mib, second.rss_mib), max(first.gpu_mib, second.gpu_mib))
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:
@@ -127,12 +123,8 @@ class _GpuMemory:
         if self._nvml is None:
             return 0
         with contextlib.suppress(Exception):
-            handles = [
-                self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())
-            ]
-            running = [
-                p for handle in handles for p in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-            ]
+            handles = [self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())]
+            running = [p for handle in handles for p in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
             return sum(process.usedGpuMemory or 0 for process in running if process.pid in pids)
         return 0
 

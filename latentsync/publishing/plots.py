@@ -14,9 +14,7 @@ from latentsync.publishing.memory_watch import MemorySample
 _LAG_FRAMES_MAX = 5
 
 
-def best_lag(
-    loudness: np.ndarray, opening: np.ndarray, lag_frames_max: int = _LAG_FRAMES_MAX
-) -> tuple[int, float]:
+def best_lag(loudness: np.ndarray, opening: np.ndarray, lag_frames_max: int = _LAG_FRAMES_MAX) -> tuple[int, float]:
     """(lag in frames, Pearson correlation) where the opening follows the loudness best.
 
     ``loudness`` and ``opening`` are (N,) per frame, NaN where unknown. A positive lag: the mouth is late.
@@ -49,9 +47,7 @@ def plot_mouth_vs_voice(loudness: np.ndarray, opening: np.ndarray, fps: Fraction
     _save(figure, out)
 
 
-def plot_run(
-    memory: Sequence[MemorySample], progress: Mapping[str, Sequence[tuple[float, float]]], out: Path
-) -> None:
+def plot_run(memory: Sequence[MemorySample], progress: Mapping[str, Sequence[tuple[float, float]]], out: Path) -> None:
     """Memory of the process tree, and below it the progress of each stage, over the run's time.
 
     ``progress`` maps a stage to (seconds since the start, share done in 0..1) in the order of time.
@@ -61,9 +57,7 @@ def plot_run(
     seconds = [sample.seconds for sample in memory]
     rss_mib = [sample.rss_mib for sample in memory]
     gpu_mib = [sample.gpu_mib for sample in memory]
-    above.plot(
-        seconds, rss_mib, label=f"resident memory, all processes (peak {max(rss_mib, default=0):.0f} MiB)"
-    )
+    above.plot(seconds, rss_mib, label=f"resident memory, all processes (peak {max(rss_mib, default=0):.0f} MiB)")
     if any(gpu_mib):
         above.plot(seconds, gpu_mib, label=f"GPU memory (peak {max(gpu_mib):.0f} MiB)")
     above.set(ylabel="MiB", ylim=(0, 1.1 * max([1.0, *rss_mib, *gpu_mib])))

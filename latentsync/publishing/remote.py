@@ -3,21 +3,15 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import fsspec
-from fsspec.core import split_protocol, url_to_fs
+from fsspec.core import url_to_fs
 
 from latentsync.errors import InputError, LipsyncError, TransientError
 from latentsync.publishing.throttle import MIB, Pacer
 
 _BLOCK_BYTES = 16 * MIB  # one part of a multi-part upload: 10,000 of them make 156 GiB
-
-
-def is_remote(destination: str | Path) -> bool:
-    """Whether ``destination`` is a URL of something else than the local file system."""
-    return split_protocol(str(destination))[0] not in (None, "file", "local")
 
 
 def check_remote(url: str) -> None:
@@ -62,8 +56,6 @@ def _explained(url: str) -> Iterator[None]:
     except (ImportError, ValueError) as error:
         raise InputError(f"{url}: {error}; for s3:// install the extra 's3' of this package") from error
     except (PermissionError, FileNotFoundError) as error:
-        raise InputError(
-            f"{url} cannot be written ({error}): check the bucket's name and your rights"
-        ) from error
+        raise InputError(f"{url} cannot be written ({error}): check the bucket's name and your rights") from error
     except Exception as error:
         raise TransientError(f"{url} could not be written: {type(error).__name__}: {error}") from error

@@ -76,9 +76,7 @@ class Report(Record):
         at = 0
         for index, segment in enumerate(self.segments):
             if (segment.index, segment.start) != (index, at) or segment.end <= at:
-                raise ValueError(
-                    f"segment {segment.index} [{segment.start}, {segment.end}) does not follow frame {at}"
-                )
+                raise ValueError(f"segment {segment.index} [{segment.start}, {segment.end}) does not follow frame {at}")
             at = segment.end
         if at != self.frames:
             raise ValueError(f"the segments end at frame {at}, the output has {self.frames} frames")
@@ -90,9 +88,7 @@ def write_report(report: Report, path: Path) -> None:
     try:
         write_whole(path, (report.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
-        raise InputError(
-            f"{path}: the report cannot be written ({error.strerror}): choose another --report"
-        ) from error
+        raise InputError(f"{path}: the report cannot be written ({error.strerror}): choose another --report") from error
 
 
 def read_report(path: Path) -> Report:

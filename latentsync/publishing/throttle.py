@@ -15,9 +15,7 @@ class DiskProfile(Record):
 
     write_mb_per_second: float = Field(gt=0, description="Largest write rate in MB/s (10^6 bytes)")
     writes_per_second: float = Field(gt=0, description="Largest number of write operations per second")
-    write_kib: int = Field(
-        default=256, ge=4, description="Bytes that the disk counts as one write operation, in KiB"
-    )
+    write_kib: int = Field(default=256, ge=4, description="Bytes that the disk counts as one write operation, in KiB")
     chunk_mib: int = Field(default=4, ge=1, le=64, description="Bytes handed to the kernel at once, in MiB")
     dirty_mib_max: int = Field(
         default=16,

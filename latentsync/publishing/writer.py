@@ -13,9 +13,10 @@ from pathlib import Path
 from latentsync.errors import InputError, InternalError, LipsyncError, TransientError
 from latentsync.publishing.atomic import leftovers, replacing
 from latentsync.publishing.bounded_file import BoundedFile
-from latentsync.publishing.remote import check_remote, is_remote, upload
+from latentsync.publishing.remote import check_remote, upload
 from latentsync.publishing.throttle import MIB, DiskProfile, Pacer
 from latentsync.records import Record, file_sha256
+from latentsync.remote import is_url
 
 # What only the user can change; anything else may pass.
 _USER_ERRORS = {
@@ -50,14 +51,12 @@ def publish(
     pacer = Pacer(disk, clock, sleep)
     size_bytes, sha256 = _describe(source)
     chunks = _verified_chunks(source, size_bytes, sha256, disk.chunk_bytes)
-    if is_remote(destination):
+    if is_url(str(destination)):
         upload(chunks, str(destination), size_bytes, pacer)
     else:
         check_destination(destination, size_bytes)
         _write_local(chunks, _local(destination), disk, pacer)
-    return PublishResult(
-        destination=str(destination), size_bytes=size_bytes, sha256=sha256, seconds=clock() - started
-    )
+    return PublishResult(destination=str(destination), size_bytes=size_bytes, sha256=sha256, seconds=clock() - started)
 
 
 def check_destination(destination: str | Path, needed_bytes: int) -> None:
@@ -65,7 +64,7 @@ def check_destination(destination: str | Path, needed_bytes: int) -> None:
 
     Makes the folder where it is missing. Raises InputError.
     """
-    if is_remote(destination):
+    if is_url(str(destination)):
         check_remote(str(destination))
         return
     path = _local(destination)
@@ -161,9 +160,7 @@ def _explained(destination: Path) -> Iterator[None]:
 
 def _explain(error: OSError, destination: Path) -> LipsyncError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TransientError(
-            f"{destination}: its disk became full while the file was copied: free some space"
-        )
+        return TransientError(f"{destination}: its disk became full while the file was copied: free some space")
     if error.errno in _USER_ERRORS:
         return InputError(f"{destination} cannot be written ({error.strerror}): choose another destination")
     return TransientError(f"{destination} could not be written: {error.strerror}")

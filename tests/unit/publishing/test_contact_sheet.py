@@ -32,9 +32,7 @@ def test_frames_run_in_rows_and_every_caption_is_its_own(tmp_path):
     assert sheet.shape[1] == 3 * 80 + 4 * 8
     height = (sheet.shape[0] - 4 * 8) // 3
     tiles = [
-        sheet[8 + row * (height + 8) :][:height, 8 + column * 88 :][:, :80]
-        for row in range(3)
-        for column in range(3)
+        sheet[8 + row * (height + 8) :][:height, 8 + column * 88 :][:, :80] for row in range(3) for column in range(3)
     ]
     for index, tile in enumerate(tiles[:7]):
         assert tuple(tile[-1, 40]) == (0, index * 20, 0)

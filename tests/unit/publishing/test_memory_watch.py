@@ -15,9 +15,7 @@ sys.stdin.read()
 
 
 def child_with_64_mib() -> subprocess.Popen:
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     return child
@@ -68,9 +66,7 @@ print(watch.peak_rss_mib - alone)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells proportional set sizes")
 def test_pages_shared_with_a_fork_count_once():
-    run = subprocess.run(
-        [sys.executable, "-c", FORK_SHARING_64_MIB], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", FORK_SHARING_64_MIB], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 32
 
 

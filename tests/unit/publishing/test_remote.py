@@ -47,9 +47,7 @@ def test_a_failure_midway_leaves_the_old_object(url, source):
         if len(waits) == 3:
             raise ConnectionResetError("unplugged")
 
-    with pytest.raises(
-        TransientError, match=r"final\.mp4 could not be written: ConnectionResetError: unplugged"
-    ):
+    with pytest.raises(TransientError, match=r"final\.mp4 could not be written: ConnectionResetError: unplugged"):
         publish(source, url, DISK, clock=lambda: 0.0, sleep=unplug)
     assert stored(url) == {"/bucket/final.mp4": b"old"}
 

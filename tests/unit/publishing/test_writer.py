@@ -83,9 +83,7 @@ def test_the_copy_is_paced(source, destination):
     slept = []
     disk = DISK.model_copy(update={"write_mb_per_second": 1.0})
     publish(source, destination, disk, clock=lambda: 0.0, sleep=slept.append)
-    assert max(slept) == pytest.approx(
-        source.stat().st_size / 1e6
-    )  # the clock stands still: the debt adds up
+    assert max(slept) == pytest.approx(source.stat().st_size / 1e6)  # the clock stands still: the debt adds up
 
 
 def test_a_write_that_fails_midway_leaves_the_old_file(source, destination):
@@ -171,9 +169,7 @@ def test_publishers_to_one_folder_go_one_after_the_other(source, destination):
 
 
 def test_too_little_space_is_refused_with_the_numbers(destination):
-    with pytest.raises(
-        InputError, match=r"final\.mp4 needs .* MiB, its disk has .* MiB free: free .* MiB or"
-    ):
+    with pytest.raises(InputError, match=r"final\.mp4 needs .* MiB, its disk has .* MiB free: free .* MiB or"):
         check_destination(destination, needed_bytes=2**60)
     assert_untouched(destination)
 
