@@ -6,6 +6,7 @@ from rich.console import Console
 
 from latentsync.errors import InputError
 from latentsync.media.probe import probe_audio, probe_video
+from latentsync.workspace import Workspace
 
 MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
 
@@ -45,11 +46,12 @@ def _audio_line(file: Path) -> str:
 
 def show_findings(weights: Path | None, work_dir: str) -> bool:
     """Print one line per finding of the doctor; False when any failed."""
-    from flows.doctor import findings
+    from flows.doctor import iterate
 
     console = Console(highlight=False, soft_wrap=True)
-    found = findings(weights, work_dir)
-    for finding in found:
+    healthy = True
+    for finding in iterate(Workspace.at(work_dir).root, weights):
+        healthy &= finding.verdict != "fail"
         remedy = f" -> {finding.remedy}" if finding.remedy else ""
         console.print(f"{MARKS[finding.verdict]} {finding.name}: {finding.detail}{remedy}")
-    return all(finding.verdict != "fail" for finding in found)
+    return healthy

@@ -29,13 +29,14 @@ def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap
 
 
 def _cut_near(target: int, windows: np.ndarray, reach: int) -> int:
-    starts = windows[:, 0]
-    inside = np.flatnonzero((starts < target) & (target < windows[:, 1]))
-    if not len(inside):
+    if not len(windows):
         return target
-    on_grid = starts[::BATCH_GRID]
+    on_grid = windows[::BATCH_GRID, 0]
     best = int(on_grid[np.argmin(np.abs(on_grid - target))])
-    return best if abs(best - target) <= reach else int(starts[inside[0]])
+    if abs(best - target) <= reach:
+        return best
+    inside = (windows[:, 0] < target) & (target < windows[:, 1])
+    return int(windows[inside][0, 0]) if inside.any() else target
 
 
 def covering_batches(windows: np.ndarray, start: int, end: int, windows_per_batch: int) -> list[np.ndarray]:
