@@ -34,8 +34,6 @@ class Bars:
                 continue
             if name not in self._bars:
                 self._bars[name] = self._progress.add_task(name, total=stage.total, note="")
-            self._progress.update(
-                self._bars[name], completed=stage.done, total=stage.total, note=stage.note
-            )
+            self._progress.update(self._bars[name], completed=stage.done, total=stage.total, note=stage.note)
             if stage.done == stage.total:
                 self._progress.stop_task(self._bars[name])

@@ -56,6 +56,7 @@ def sync(
     cache: Annotated[bool | None, option("run", "cache", "--cache/--no-cache")] = None,
     force_segments: Annotated[str, typer.Option(help="Segments to make again, such as 3,7")] = "",
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with settings in groups")] = None,
+    report_dir: Annotated[str | None, option("run", "report_dir")] = None,
     report: Annotated[Path | None, typer.Option(help="Write report.json here")] = None,
 ) -> None:
     """Lip-sync VIDEO to AUDIO. Exit code 0: done, 2: bad input, 1: failed."""
@@ -87,6 +88,7 @@ def sync(
             run__dask_address=dask_address,
             run__workers=workers,
             run__cache=cache,
+            run__report_dir=report_dir,
         ),
     )
     _run(video, audio, output, settings, _indices(force_segments), report)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.progress import following
+from flows.progress import following, plot_progress
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
-from tasks.finish import join, publish
+from tasks.finish import join, pictures, publish
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
 from tasks.run import Run
@@ -55,4 +55,7 @@ def lipsync(
 
         joined = run(join, job, run.results(renders))
         run(publish, job, joined).result()
+        if settings.run.report_dir:
+            run(pictures, job, joined).result()
+            plot_progress(run)
         return make_report(run, job, job_plan)

@@ -1,11 +1,14 @@
 """Watches a run's steps and tells listeners: the command line's bars, the UI's artifacts."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
+from latentsync.publishing.plots import plot_run
 from tasks.reporting import STAGES
 from tasks.run import Run
 
@@ -29,15 +32,12 @@ listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 @contextmanager
 def following(run: Run) -> Iterator[None]:
     """Call the current listener twice a second while the run goes on, and once at its end."""
-    tell = listener.get()
-    if tell is None:
-        yield
-        return
+    tell = listener.get() or (lambda stages: None)
     stop = threading.Event()
 
     def follow() -> None:
         while not stop.wait(INTERVAL_SECONDS):
-            tell(stage_progress(run))
+            tell(_sampled(run))
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
     thread.start()
@@ -46,7 +46,20 @@ def following(run: Run) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        tell(stage_progress(run))
+        tell(_sampled(run))
+
+
+def _sampled(run: Run) -> dict[str, StageProgress]:
+    stages, seconds = stage_progress(run), time.time() - run.began
+    for name, stage in stages.items():
+        if stage.total:
+            run.history.setdefault(name, []).append((seconds, stage.done / stage.total))
+    return stages
+
+
+def plot_progress(run: Run) -> None:
+    """Plot memory and progress over time into the run's report folder."""
+    plot_run(run.memory.samples, run.history, Path(run.settings.run.report_dir) / "memory-and-progress.png")
 
 
 def stage_progress(run: Run) -> dict[str, StageProgress]:
@@ -54,9 +67,7 @@ def stage_progress(run: Run) -> dict[str, StageProgress]:
     steps, progress = run.steps(), {}
     for stage in STAGES:
         items = [item for item in list(run.submitted.values()) if item.stage == stage]
-        done = sum(
-            item.units if item.done else _done_frames(steps, item.name) if item.frames else 0 for item in items
-        )
+        done = sum(item.units if item.done else _done_frames(steps, item.name) if item.frames else 0 for item in items)
         notes = {steps[item.name].note for item in items if item.name in steps and not item.done}
         progress[stage] = StageProgress(done, sum(item.units for item in items), ", ".join(notes - {""}))
     return progress
@@ -64,5 +75,3 @@ def stage_progress(run: Run) -> dict[str, StageProgress]:
 
 def _done_frames(steps: dict, name: str) -> int:
     return steps[name].done_frames if name in steps else 0
-
-

@@ -148,6 +148,7 @@ class RunSettings(_Group):
         2.0, ge=0, le=600, description="First back-off in seconds; doubles every time"
     )
     cache: bool = Field(True, description="Reuse finished work of earlier runs")
+    report_dir: str = Field("", description="Folder for contact sheet and plots; empty: none are made")
     notify_url: str = Field("", description="Webhook that gets a JSON message when the run ends")
 
 

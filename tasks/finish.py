@@ -5,6 +5,7 @@ from pathlib import Path
 
 from configs.loader import disk_profile
 from latentsync.job import Job, Work
+from latentsync.publishing.pictures import show_job
 from latentsync.publishing.writer import PublishResult
 from latentsync.publishing.writer import publish as publish_file
 from latentsync.records import Artefact
@@ -20,6 +21,12 @@ def join(job: Job, renders: Sequence[Work]) -> Artefact:
     clips = [render.clip for render in renders]
     suffix = Path(job.output).suffix or ".mp4"
     return make_file(job, "join", keys.join_key(job, renders) + suffix, lambda out: assemble(job, clips, out))
+
+
+@step("pictures")
+def pictures(job: Job, joined: Artefact) -> None:
+    """Contact sheet and mouth-against-voice plot for a person to judge."""
+    show_job(job, joined.path, Path(job.settings.run.report_dir))
 
 
 @step("publish")

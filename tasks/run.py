@@ -57,6 +57,7 @@ class Run:
         self.settings = settings
         self.folder = run_folder(settings.run, self.id)
         self.submitted: dict[str, Submitted] = {}
+        self.history: dict[str, list[tuple[float, float]]] = {}  # stage -> (seconds, share done)
         self.began = time.time()
         self.memory = MemoryWatch()
         self._force = set(force_segments)
