@@ -1,0 +1,30 @@
+"""Golden tensors of the reference implementation (fp32, CPU); README.md says what each file holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from latentsync.generation.models.unet import UNet, UNetConfig
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    return HERE
+
+
+@pytest.fixture(scope="session")
+def unet_golden() -> dict[str, torch.Tensor]:
+    return load_file(HERE / "unet_tiny_io.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_unet() -> UNet:
+    unet = UNet(UNetConfig.from_dict(json.loads((HERE / "unet_tiny.config.json").read_text())))
+    weights = load_file(HERE / "unet_tiny.safetensors")
+    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return unet.eval()
