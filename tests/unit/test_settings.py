@@ -1,0 +1,75 @@
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from configs.loader import disk_profile, load_settings
+from latentsync.errors import InputError
+from latentsync.settings import FaceSettings, Settings, TimingSettings
+
+
+def test_every_setting_is_described_for_the_form() -> None:
+    for group in Settings.model_fields:
+        for name, field in type(getattr(Settings(), group)).model_fields.items():
+            assert field.description, f"{group}.{name} has no description"
+
+
+@pytest.mark.parametrize(("text", "rate"), [("25", 25), ("30000/1001", Fraction(30000, 1001)), ("29.97", Fraction(2997, 100))])
+def test_rates_are_exact(text: str, rate: Fraction) -> None:
+    assert TimingSettings(fps=text).rate == rate
+
+
+def test_source_keeps_the_rate() -> None:
+    assert TimingSettings(fps="source").rate is None
+
+
+@pytest.mark.parametrize("fps", ["0", "-25", "1/0", "fast", "1000"])
+def test_bad_rates_are_refused(fps: str) -> None:
+    with pytest.raises(ValidationError):
+        TimingSettings(fps=fps)
+
+
+def test_a_face_is_chosen_by_word_or_pixel() -> None:
+    assert FaceSettings(choice="center").target == "center"
+    assert FaceSettings(choice="120,80.5").target == (120.0, 80.5)
+    with pytest.raises(ValidationError, match="no choice of a face"):
+        FaceSettings(choice="left")
+
+
+def test_options_go_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    config = tmp_path / "job.yaml"
+    config.write_text("encode: {crf: 23, preset: fast}\nsegments: {segment_seconds: 5}\n")
+    settings = load_settings(config, {"encode": {"crf": 16}})
+    assert settings.encode.crf == 16
+    assert settings.encode.preset == "fast"
+    assert settings.segments.segment_seconds == 5
+    assert settings.timing.fps == "25"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("encode: {crf: 99}", r"encode\.crf = 99: .*less than or equal to 51"),
+        ("encode: {quality: 3}", r"encode\.quality = 3: .*not permitted"),
+        ("- 1", "expected groups of settings"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name_value_and_limit(tmp_path: Path, content: str, message: str) -> None:
+    config = tmp_path / "job.yaml"
+    config.write_text(content)
+    with pytest.raises(InputError, match=message) as refused:
+        load_settings(config)
+    assert "job.yaml" in str(refused.value)
+
+
+def test_engine_presets_match_the_engines() -> None:
+    for name in ("warp", "latentsync-1.5", "latentsync-1.6"):
+        assert load_settings(None, {"engine": {"name": name}}).engine.name == name
+
+
+def test_an_unknown_disk_profile_lists_the_known_ones() -> None:
+    assert disk_profile("pl0")
+    with pytest.raises(InputError, match="pl0, ssd"):
+        disk_profile("floppy")
