@@ -12,6 +12,7 @@ OUTER, INNER, JAW = slice(0, 20), slice(20, 40), slice(40, 61)
 _LOWER, _UPPER = np.arange(0, 11), np.array([0, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10])
 
 CONTOUR_TERMS = 4  # of (1 - u^2) * polynomial: an inner lip contour, 0 at both corners
+THICKNESS_TERMS = 3  # of a polynomial: how far the outer contour of a lip is from the inner one
 LINE_FROM_UPPER = 0.25  # closing lips meet here between the upper (0) and the lower (1) one
 UPPER_SHARE = 0.2  # of the opening that the upper lip makes; the jaw makes the rest
 CHIN_SHARE = 0.75  # of the lower lip's way that the chin goes along
@@ -19,6 +20,8 @@ REST_WEIGHT = 0.75  # of the clip's mouth at rest in the target; the remainder i
 SPREAD_GAIN, OPEN_GAIN = 0.07, -0.04  # relative change of the mouth's width
 STATISTICS_FRAMES = 4096  # evenly spread over the clip
 OPENING_PERCENTILE = 90
+LOUD_OPENING = 0.65  # of the voice: a loud vowel, shown as the clip's OPENING_PERCENTILE
+CLOSED_PERCENTILE = 25  # the thickness of resting lips is taken from the clip's narrowest gaps
 OPENING_LIMITS = (0.28, 0.70)  # of half the mouth's width
 
 
@@ -31,8 +34,8 @@ class MouthShape:
     half_width: np.ndarray  # ()
     upper: np.ndarray  # (CONTOUR_TERMS,) inner contour of the upper lip
     lower: np.ndarray  # (CONTOUR_TERMS,)
-    upper_thickness: np.ndarray  # ()
-    lower_thickness: np.ndarray  # ()
+    upper_thickness: np.ndarray  # (THICKNESS_TERMS,)
+    lower_thickness: np.ndarray  # (THICKNESS_TERMS,)
     chin: np.ndarray  # () v of the chin
     face_width: np.ndarray  # () ear to ear: scale and yaw, whatever the mouth does
 
@@ -48,6 +51,8 @@ class RestingMouth:
 
     half_width: float  # of the face's width
     line: np.ndarray  # (CONTOUR_TERMS,) of half the mouth's width
+    upper_thickness: np.ndarray  # (THICKNESS_TERMS,) of half the mouth's width
+    lower_thickness: np.ndarray  # (THICKNESS_TERMS,) of half the mouth's width
     opening: float  # of half the mouth's width, at opening 1
     widest_frame: int  # source frame with the mouth wide open
     widest_gap: float  # of half the mouth's width
@@ -56,6 +61,12 @@ class RestingMouth:
 def contour_basis(u: np.ndarray) -> np.ndarray:
     """(..., CONTOUR_TERMS) values of the contour's terms at ``u``; 0 beyond the corners."""
     return np.maximum(1 - u * u, 0)[..., None] * u[..., None] ** np.arange(CONTOUR_TERMS)
+
+
+def lip_thickness(u: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """Vertical thickness of a lip at ``u``; tapers off just beyond the corners."""
+    taper = np.clip((1.15 - np.abs(u)) / 0.2, 0, 1)
+    return taper * np.maximum(u[..., None] ** np.arange(THICKNESS_TERMS) @ terms, 0)
 
 
 def measure(mouth: np.ndarray) -> MouthShape:
@@ -69,7 +80,7 @@ def measure(mouth: np.ndarray) -> MouthShape:
     offset = mouth - centre[..., None, :]
     u = np.einsum("...kc,...c->...k", offset, axis) / half[..., None]
     v = np.einsum("...kc,...c->...k", offset, normal)
-    inner_u, inner_v, outer_v = u[..., INNER], v[..., INNER], v[..., OUTER]
+    inner_u, inner_v, outer_u, outer_v = u[..., INNER], v[..., INNER], u[..., OUTER], v[..., OUTER]
     upper = _fit_contour(inner_u[..., _UPPER], inner_v[..., _UPPER])
     lower = _fit_contour(inner_u[..., _LOWER], inner_v[..., _LOWER])
     crossed = np.minimum(lower[..., 0] - upper[..., 0], 0) / 2
@@ -82,8 +93,8 @@ def measure(mouth: np.ndarray) -> MouthShape:
         half_width=half,
         upper=upper,
         lower=lower,
-        upper_thickness=np.maximum(upper[..., 0] - outer_v[..., 14:17].mean(-1), 0.04 * half),
-        lower_thickness=np.maximum(outer_v[..., 4:7].mean(-1) - lower[..., 0], 0.06 * half),
+        upper_thickness=_fit_thickness(outer_u[..., _UPPER], -outer_v[..., _UPPER], -upper),
+        lower_thickness=_fit_thickness(outer_u[..., _LOWER], outer_v[..., _LOWER], lower),
         chin=v[..., 50],
         face_width=np.linalg.norm(jaw[..., 20, :] - jaw[..., 0, :], axis=-1),
     )
@@ -95,6 +106,13 @@ def _fit_contour(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (np.linalg.pinv(basis) @ v[..., 1:-1, None])[..., 0]
 
 
+def _fit_thickness(u: np.ndarray, v: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    u, v = u[..., 1:-1], v[..., 1:-1]
+    thickness = v - (contour_basis(u) @ inner[..., None])[..., 0]
+    basis = u[..., None] ** np.arange(THICKNESS_TERMS)
+    return (np.linalg.pinv(basis) @ thickness[..., None])[..., 0]
+
+
 def resting_mouth(mouth: np.ndarray) -> RestingMouth | None:
     """Statistics over all source frames (M, 61, 2), NaN where there is no face; None: no face at all."""
     step = max(1, len(mouth) // STATISTICS_FRAMES)
@@ -103,13 +121,17 @@ def resting_mouth(mouth: np.ndarray) -> RestingMouth | None:
     if not len(seen):
         return None
     shapes = measure(sample[seen])
+    half = shapes.half_width[:, None]
     gap = shapes.gap / shapes.half_width
     line = shapes.upper + LINE_FROM_UPPER * (shapes.lower - shapes.upper)
+    closed = gap <= np.percentile(gap, CLOSED_PERCENTILE)
     widest = int(np.argmin(np.abs(gap - np.percentile(gap, 98))))
     return RestingMouth(
         half_width=float(np.median(shapes.half_width / shapes.face_width)),
-        line=np.median(line / shapes.half_width[:, None], axis=0),
-        opening=float(np.clip(np.percentile(gap, OPENING_PERCENTILE), *OPENING_LIMITS)),
+        line=np.median(line / half, axis=0),
+        upper_thickness=np.median((shapes.upper_thickness / half)[closed], axis=0),
+        lower_thickness=np.median((shapes.lower_thickness / half)[closed], axis=0),
+        opening=float(np.clip(np.percentile(gap, OPENING_PERCENTILE), *OPENING_LIMITS)) / LOUD_OPENING,
         widest_frame=int(seen[widest]) * step,
         widest_gap=float(gap[widest]),
     )
@@ -122,9 +144,9 @@ def target_shape(own: MouthShape, rest: RestingMouth, opening: float, width: flo
     clip's own; ``width`` -1 (rounded) .. 1 (spread).
     """
     neutral = rest.half_width * own.face_width * (1 + SPREAD_GAIN * width + OPEN_GAIN * opening)
-    half = REST_WEIGHT * neutral + (1 - REST_WEIGHT) * own.half_width
+    half = _mix(neutral, own.half_width)
     own_line = own.upper + LINE_FROM_UPPER * (own.lower - own.upper)
-    line = half * (REST_WEIGHT * rest.line + (1 - REST_WEIGHT) * own_line / own.half_width)
+    line = half * _mix(rest.line, own_line / own.half_width)
     gap = np.zeros(CONTOUR_TERMS)
     gap[0] = opening * rest.opening * rest.half_width * own.face_width
     lower = line + (1 - UPPER_SHARE) * gap
@@ -134,8 +156,12 @@ def target_shape(own: MouthShape, rest: RestingMouth, opening: float, width: flo
         half_width=half,
         upper=line - UPPER_SHARE * gap,
         lower=lower,
-        upper_thickness=own.upper_thickness,
-        lower_thickness=own.lower_thickness,
+        upper_thickness=_mix(half * rest.upper_thickness, own.upper_thickness),
+        lower_thickness=_mix(half * rest.lower_thickness, own.lower_thickness),
         chin=own.chin + CHIN_SHARE * (lower[0] - own.lower[0]),
         face_width=own.face_width,
     )
+
+
+def _mix(rest: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return REST_WEIGHT * rest + (1 - REST_WEIGHT) * own

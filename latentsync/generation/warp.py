@@ -16,10 +16,10 @@ import numpy as np
 from latentsync.generation.engine import ClipContext, FaceWindow
 from latentsync.generation.mouth_interior import COLUMNS, DEPTH, ROWS, interior_from_face, painted_interior
 from latentsync.generation.mouth_shape import (
-    UPPER_SHARE,
     MouthShape,
     RestingMouth,
     contour_basis,
+    lip_thickness,
     measure,
     resting_mouth,
     target_shape,
@@ -34,7 +34,9 @@ BORDER_PX = 3  # of the generated region that stay the source's
 RAMP_PX = 36  # over which displacements fade to 0 inside the region
 CHIN_LIMIT = 0.6  # of RAMP_PX: how far the chin may move, so that no skin folds
 MIN_OWN_GAP = 0.12  # of half the mouth's width: below this a clip's mouth shows no inside
+TEETH_HIDDEN = 0.05  # of the missing gap: the upper lip hides teeth as it comes down
 LIP_INSET = 0.025  # of half the mouth's width: lips are taken from just inside their edges
+CLOSING_INSET = 0.04  # of the gap that is closed
 
 
 class WarpEngine:
@@ -90,7 +92,7 @@ class WarpSession:
 
     def _texture_shift(self, target: MouthShape) -> float:
         """Teeth sit in the skull: how much of them the lowered upper lip hides, in halves of its width."""
-        return UPPER_SHARE * max(self._widest_gap - float(target.gap / target.half_width), 0)
+        return TEETH_HIDDEN * max(self._widest_gap - float(target.gap / target.half_width), 0)
 
     @cached_property
     def _widest_gap(self) -> float:
@@ -154,8 +156,9 @@ class _Canvas:
         below = self._full(v - (upper + lower) / 2)
         out = _blend(up, low, np.clip(below / 1.5 + 0.5, 0, 1))
         opened = self._full(np.minimum(v - upper, lower - v))
-        cover = np.clip(opened / 2 + 0.5, 0, 1) * (opened > -1)
-        inside = _look_inside(interior, self._full(u), self._full((v - upper) / target.half_width), shift)
+        along = self._full(u)
+        cover = np.clip(opened / 2 + 0.5, 0, 1) * np.clip(12 * (1 - np.abs(along)), 0, 1)
+        inside = _look_inside(interior, along, self._full((v - upper) / target.half_width), shift)
         out = _blend(out, inside, cover)
         view = face[self.box]
         view[self.region] = out[self.region]
@@ -181,14 +184,16 @@ def _smoothstep(x: np.ndarray) -> np.ndarray:
     return x * x * (3 - 2 * x)
 
 
-def _lip_edge(u: np.ndarray) -> np.ndarray:
-    """Thickness of a lip along u, 1 in the middle, 0 at the corners."""
-    return np.sqrt(np.maximum(1 - u * u, 0))
+def _inset(own: MouthShape, target: MouthShape, u: np.ndarray) -> np.ndarray:
+    """How far inside its edge a lip is taken: the more, the more an open mouth is closed."""
+    closing = np.maximum(own.gap - target.gap, 0)
+    depth = LIP_INSET * own.half_width + CLOSING_INSET * closing
+    return depth * (1 - _smoothstep((np.abs(u) - 1) / 0.3))
 
 
 def _across(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Way along the mouth to the source pixel: widens or narrows the mouth, cheeks follow."""
-    top, bottom = target.upper[0] - target.upper_thickness, target.lower[0] + target.lower_thickness
+    top, bottom = target.upper[0] - target.upper_thickness[0], target.lower[0] + target.lower_thickness[0]
     outside = np.maximum(np.maximum(top - v, v - bottom), 0) / (0.6 * target.half_width)
     near = np.exp(-(outside**2)) * (1 - _smoothstep(np.abs(u) - 1))
     return u * (own.half_width - target.half_width) * near
@@ -198,22 +203,28 @@ def _upper_field(
     own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray, contour: np.ndarray
 ) -> np.ndarray:
     """Way down to the source pixel for the upper lip; fades out towards the nose."""
-    way = contour_basis(u) @ (own.upper - target.upper) - LIP_INSET * own.half_width * _lip_edge(u)
-    above = contour - target.upper_thickness * _lip_edge(u) - v
-    return way * (1 - _smoothstep(above / (0.45 * target.half_width)))
+    own_lip, lip = lip_thickness(u, own.upper_thickness), lip_thickness(u, target.upper_thickness)
+    above = contour - v
+    into_lip = np.clip(above / (lip + 1e-3), 0, 1)
+    way = contour_basis(u) @ (own.upper - target.upper)
+    way -= _inset(own, target, u) * (1 - into_lip) + (own_lip - lip) * into_lip
+    return way * (1 - _smoothstep((above - lip) / (0.45 * target.half_width)))
 
 
 def _lower_field(
     own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray, contour: np.ndarray
 ) -> np.ndarray:
     """Way down to the source pixel for the lower lip, passing into that of the chin."""
-    lip = contour_basis(u) @ (own.lower - target.lower) + LIP_INSET * own.half_width * _lip_edge(u)
+    own_lip, lip = lip_thickness(u, own.lower_thickness), lip_thickness(u, target.lower_thickness)
+    below = v - contour
+    into_lip = np.clip(below / (lip + 1e-3), 0, 1)
+    way = contour_basis(u) @ (own.lower - target.lower)
+    way += _inset(own, target, u) * (1 - into_lip) + (own_lip - lip) * into_lip
     limit = CHIN_LIMIT * RAMP_PX
     chin = np.clip(own.chin - target.chin, -limit, limit) * np.exp(-((u / 1.4) ** 2))
-    below = v - contour - target.lower_thickness * _lip_edge(u)
-    reach = max(target.chin - target.lower[0] - target.lower_thickness, 0.3 * target.half_width)
-    share = _smoothstep(below / reach)
-    return lip * (1 - share) + chin * share
+    reach = max(target.chin - target.lower[0] - target.lower_thickness[0], 0.3 * target.half_width)
+    share = _smoothstep((below - lip) / reach)
+    return way * (1 - share) + chin * share
 
 
 def _look_inside(interior: np.ndarray, u: np.ndarray, depth: np.ndarray, shift: float) -> np.ndarray:
@@ -221,7 +232,7 @@ def _look_inside(interior: np.ndarray, u: np.ndarray, depth: np.ndarray, shift: 
     x = (u + 1) * ((COLUMNS - 1) / 2)
     y = (np.maximum(depth, 0) + shift) * ((ROWS - 1) / DEPTH)
     seen = cv2.remap(interior, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    light = (1 - 0.5 * np.exp(-np.maximum(depth, 0) / 0.06)) * (1 - 0.4 * np.minimum(u * u, 1) ** 2)
+    light = (1 - 0.75 * np.exp(-np.maximum(depth, 0) / 0.03)) * (1 - 0.4 * np.minimum(u * u, 1) ** 2)
     return cv2.multiply(seen, cv2.merge([light] * 3), dtype=cv2.CV_8U)
 
 
