@@ -38,12 +38,12 @@ def lipsync(
         force_segments: indices of segments to make again although they are done
     """
     with Run(settings, force_segments or ()) as run, following(run):
-        job = run(probe, video, audio, output, settings).result()
+        job = run.result(run(probe, video, audio, output, settings))
 
         voice_features = run(voice, job)
         detections = [run(find_faces, job, *chunk) for chunk in face_chunks(job)]
         face_track = run(track, job, detections)
-        job_plan = run(plan, job, face_track).result()
+        job_plan = run.result(run(plan, job, face_track))
 
         faces, renders = [None], []
         for to_generate, to_render in run.staggered(job_plan):
@@ -54,8 +54,8 @@ def lipsync(
                 renders.append(run(render, job, job_plan, to_render, own, previous))
 
         joined = run(join, job, run.results(renders))
-        run(publish, job, joined).result()
+        run.result(run(publish, job, joined))
         if settings.run.report_dir:
-            run(pictures, job, joined).result()
+            run.result(run(pictures, job, joined))
             plot_progress(run)
         return make_report(run, job, job_plan)

@@ -87,9 +87,9 @@ def options_for(task: Task, settings: RunSettings, redo: bool) -> dict[str, Any]
         "retries": settings.retries,
         "retry_delay_seconds": [settings.retry_seconds * 2**attempt for attempt in range(settings.retries)],
         "retry_jitter_factor": JITTER,
-        "result_storage": Workspace.at(settings.work_dir).root / "results",
     }
     if task.cache_key_fn:
+        options["result_storage"] = Workspace.at(settings.work_dir).root / "results"
         options["refresh_cache"] = redo or not settings.cache
     return options
 

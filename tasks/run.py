@@ -5,13 +5,13 @@ import inspect
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 
-from latentsync.errors import LipsyncError, SegmentsFailed
+from latentsync.errors import InputError, LipsyncError, SegmentsFailed, WeightsError
 from latentsync.generation.loading import uses_gpu
 from latentsync.job import Plan
 from latentsync.publishing.memory_watch import MemoryWatch
@@ -99,25 +99,40 @@ class Run:
         nothing = [None] * lag
         yield from zip([*plan.segments, *nothing], [*nothing, *plan.segments], strict=True)
 
+    def result(self, future: PrefectFuture) -> Any:
+        """Wait for one result that all others need; raises why there is none."""
+        future.wait()
+        if not future.state.is_completed():
+            self._raise_failures()
+        return future.result()
+
     def results(self, futures: Sequence[PrefectFuture]) -> list[Any]:
         """Wait for everything submitted; the results, or one error that names all that failed."""
         for item in self.submitted.values():
             item.future.wait()
-        reasons = {item.name: _reason(item.future) for item in self.submitted.values()}
-        failed = {name: reason for name, reason in reasons.items() if reason}
-        if failed:
-            raise SegmentsFailed(failed)
+        self._raise_failures()
         return [future.result() for future in futures]
+
+    def _raise_failures(self) -> None:
+        errors = {item.name: error for item in self.submitted.values() if (error := _error(item.future))}
+        for error in errors.values():
+            if isinstance(error, InputError | WeightsError):  # the user's to mend: said as it is
+                raise error
+        if errors:
+            raise SegmentsFailed({name: _reason(error) for name, error in errors.items()})
 
     def steps(self) -> dict[str, Step]:
         """What the tasks of this run have done so far."""
         return read_steps(self.folder)
 
 
-def _reason(future: PrefectFuture) -> str:
+def _error(future: PrefectFuture) -> BaseException | None:
+    """Why a task failed for good; None if it did not, or never started because of another's failure."""
     state = future.state
-    if state.is_completed() or state.name == "NotReady":  # not ready: what it needed failed
-        return ""
-    error = state.result(raise_on_failure=False)
-    kind = "" if isinstance(error, LipsyncError) else f"{type(error).__name__}: "
-    return f"{kind}{error}"
+    if not state.is_failed() and not state.is_crashed():
+        return None
+    return cast(BaseException, state.result(raise_on_failure=False))
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"

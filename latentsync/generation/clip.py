@@ -11,7 +11,7 @@ from latentsync.generation.engine import ClipContext, Engine, Session
 from latentsync.generation.segment import FaceSource, generate_faces
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_range, read_timeline
-from latentsync.media.encode import faces_clip
+from latentsync.media.encode import FaceClipWriter
 from latentsync.records import Artefact, Segment
 
 
@@ -39,7 +39,7 @@ def generate_clip(
     session = _session(job, plan, voice, engine, track)
     faces = generate_faces(source, session, segment.start, segment.clip_end, engine.windows_per_batch)
     frames = segment.clip_end - segment.start
-    with closing(faces), faces_clip(out, engine.resolution_px, frames) as clip:
+    with closing(faces), FaceClipWriter(out, engine.resolution_px, frames) as clip:
         for done, face in enumerate(faces, 1):
             clip.write(face)
             on_frame(done)

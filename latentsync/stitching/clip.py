@@ -7,7 +7,7 @@ from pathlib import Path
 from latentsync.generation.loading import RESOLUTION_PX
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_timeline
-from latentsync.media.encode import final_clip
+from latentsync.media.encode import VideoClipWriter
 from latentsync.records import ClipFile, Segment
 from latentsync.stitching.render import RenderSource, render_frames
 
@@ -30,8 +30,7 @@ def render_clip(
         resolution_px=RESOLUTION_PX[job.settings.engine.name],
     )
     frames = render_frames(source, segment, faces, previous)
-    encode = job.settings.encode
-    writer = final_clip(out, job.video, segment.frames, encoder=encode.encoder, crf=encode.crf, preset=encode.preset)
+    writer = VideoClipWriter(out, job.video, segment.frames, job.settings.encode)
     with closing(frames), writer as clip:
         for done, frame in enumerate(frames, 1):
             clip.write(frame)
