@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from latentsync.generation.models.unet import UNet, UNetConfig
 
 HERE = Path(__file__).parent
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
 @pytest.fixture(scope="session")
