@@ -1,5 +1,5 @@
 import pytest
-from face_scene import LAYOUTS, smooth_frame
+from tests.unit.faces.face_scene import LAYOUTS, smooth_frame
 
 from latentsync.frames import Frame
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from face_scene import face_matrix
+from tests.unit.faces.face_scene import face_matrix
 
 from latentsync.faces.align import (
     OUTSIDE,
