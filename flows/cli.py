@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from configs.loader import load_settings
 from flows.options import option, overrides
 from latentsync.errors import InputError, LipsyncError, WeightsError
 from latentsync.settings import Settings
+
+if TYPE_CHECKING:
+    from latentsync.publishing.report import Report
 
 app = typer.Typer(
     name="lipsync",
@@ -97,21 +100,20 @@ def sync(
 def _run(video: str, audio: str, output: str, settings: Settings, forced: list[int], report_file: Path | None) -> None:
     from flows.bars import Bars
     from flows.lipsync import lipsync
-    from flows.progress import listener
+    from flows.progress import listening
     from latentsync.publishing.report import write_report
 
-    with Bars(console) as bars:
-        token = listener.set(bars)
-        try:
-            report = lipsync(_absolute(video), _absolute(audio), _absolute(output), settings, forced)
-        finally:
-            listener.reset(token)
+    with Bars(console) as bars, listening(bars):
+        report = lipsync(_absolute(video), _absolute(audio), _absolute(output), settings, forced)
     if report_file:
         write_report(report, report_file)
-    speed = report.frames / report.seconds
-    console.print(
-        f"{output}: {report.frames} frames in {len(report.segments)} segments, "
-        f"{report.seconds:.1f} s ({speed:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB"
+    console.print(f"{output}: {_summary(report)}")
+
+
+def _summary(report: "Report") -> str:
+    return (
+        f"{report.frames} frames in {len(report.segments)} segments, {report.seconds:.1f} s "
+        f"({report.frames / report.seconds:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB"
     )
 
 
@@ -144,6 +146,36 @@ def doctor(
 
     if not show_findings(weights, work_dir or ""):
         raise typer.Exit(1)
+
+
+@app.command()
+def rerun(
+    run: Annotated[str, typer.Argument(help="Id or name of a flow run")],
+    segments: Annotated[str, typer.Option(help="Segments to make again although they are done, such as 3,7")] = "",
+) -> None:
+    """Run a flow run again: only what failed, was lost or is named by --segments is redone."""
+    from flows.bars import Bars
+    from flows.progress import listening
+    from flows.rerun import rerun as run_again
+
+    with Bars(console) as bars, listening(bars):
+        outcome = run_again(run, _indices(segments))
+    console.print(f"queued again as {outcome}" if isinstance(outcome, str) else _summary(outcome))
+
+
+@app.command()
+def worker(
+    address: Annotated[str, typer.Argument(help="Dask scheduler, such as tcp://10.0.0.5:8786")],
+    gpu: Annotated[int | None, typer.Option(help="Index of the GPU that this worker owns; empty: a CPU worker")] = None,
+    cpus: Annotated[int, typer.Option(help="Tasks side by side on a CPU worker", min=1)] = os.cpu_count() or 1,
+    engine: Annotated[str | None, option("engine", "name", "--engine")] = None,
+    weights: Annotated[Path | None, option("engine", "weights")] = None,
+) -> None:
+    """Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded."""
+    from flows.worker import start_worker
+
+    warm = load_settings(None, overrides(engine__name=engine, engine__weights=weights)).engine if engine else None
+    start_worker(address, gpu, cpus, warm)
 
 
 def main() -> None:

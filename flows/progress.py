@@ -30,6 +30,16 @@ listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
+def listening(hear: Listener) -> Iterator[None]:
+    """Let ``hear`` be told of the progress of runs in this thread."""
+    token = listener.set(hear)
+    try:
+        yield
+    finally:
+        listener.reset(token)
+
+
+@contextmanager
 def following(run: Run) -> Iterator[None]:
     """Call the current listener twice a second while the run goes on, and once at its end."""
     tell = listener.get() or (lambda stages: None)

@@ -22,10 +22,13 @@ class InputError(LipsyncError):
 class SegmentsFailed(LipsyncError):
     """Tasks of segments that failed for good; ``reasons`` maps the task's name to the reason."""
 
-    def __init__(self, reasons: dict[str, str]) -> None:
+    def __init__(self, reasons: dict[str, str], run_id: str) -> None:
         self.reasons = reasons
         listing = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        super().__init__(f"{len(reasons)} tasks failed, all others are done and kept: {listing}")
+        super().__init__(
+            f"{len(reasons)} tasks failed, all others are done and kept: {listing}. "
+            f"To redo only these: lipsync rerun {run_id}"
+        )
 
 
 class WeightsError(LipsyncError):

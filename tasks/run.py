@@ -119,7 +119,7 @@ class Run:
             if isinstance(error, InputError | WeightsError):  # the user's to mend: said as it is
                 raise error
         if errors:
-            raise SegmentsFailed({name: _reason(error) for name, error in errors.items()})
+            raise SegmentsFailed({name: _reason(error) for name, error in errors.items()}, self.id)
 
     def steps(self) -> dict[str, Step]:
         """What the tasks of this run have done so far."""

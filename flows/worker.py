@@ -1,0 +1,36 @@
+"""`lipsync worker`: a Dask worker with the right resources, whose models load once and stay."""
+
+import os
+import sys
+
+from latentsync.settings import EngineSettings
+from tasks.warm import WARM_ENGINE
+
+
+def dask_worker_command(address: str, gpu: int | None, cpus: int) -> list[str]:
+    """The dask command of a worker: one thread and one GPU, or ``cpus`` threads without a GPU."""
+    resources = "GPU=1" if gpu is not None else f"CPU={cpus}"
+    threads = 1 if gpu is not None else cpus
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+    return [
+        *command,
+        "--nthreads",
+        str(threads),
+        "--resources",
+        resources,
+        "--memory-limit",
+        "0",
+        "--preload",
+        "tasks.warm",
+    ]
+
+
+def start_worker(address: str, gpu: int | None, cpus: int, engine: EngineSettings | None) -> None:
+    """Become a Dask worker; returns only by exception. ``engine`` is loaded at the start."""
+    environment = dict(os.environ)
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    if engine:
+        environment[WARM_ENGINE] = engine.model_dump_json()
+    command = dask_worker_command(address, gpu, cpus)
+    os.execve(command[0], command, environment)
