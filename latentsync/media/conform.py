@@ -1,5 +1,6 @@
 """Files that cannot be entered reliably in the middle are rewritten once; the copy is then the source."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import ffmpeg
 
 from latentsync.errors import InputError
 from latentsync.media.atomic import whole_file
+from latentsync.media.container import Description, describe, enterable, walk_packets
 from latentsync.media.ffmpeg import QUIET, run
-from latentsync.media.probe import Description, describe, enterable, probe_video, walk_packets
+from latentsync.media.probe import video_info
 from latentsync.records import VideoInfo, file_sha256
 
 LONGEST_GOP_SECONDS = 60  # a range read decodes up to one GOP; beyond this, one lossless copy is cheaper
@@ -20,31 +22,37 @@ def prepare_video(path: Path, fps: Fraction | None, work_dir: Path) -> VideoInfo
     """Probe ``path``; where it needs it, first write a conformed copy into ``work_dir`` and probe that.
 
     MPEG-TS and other streams without an index are remuxed, without loss and in a second; files of one
-    endless GOP are recoded losslessly. ``VideoInfo.file`` is the file to read from then on.
+    endless GOP, or without clean entry points, are recoded losslessly. ``VideoInfo.file`` is the file to
+    read from then on. Raises InputError as ``probe_video`` does.
     """
     found = describe(path)
-    if found.video and not enterable(found):
-        path = _conformed(found, work_dir)
-        found = describe(path)
-    if found.video and walk_packets(found).longest_gop_seconds > LONGEST_GOP_SECONDS:
-        path = _copy(found.path, work_dir / f"lossless-{file_sha256(found.path)[:16]}.mkv", LOSSLESS)
-    return probe_video(path, fps)
+    found.video_stream()  # refuse before any copy is made
+    if not enterable(found):
+        found = describe(_remuxed(found, work_dir))
+    walked = walk_packets(found, found.video_stream())
+    if walked.longest_gop_seconds > LONGEST_GOP_SECONDS or not walked.clean_entry:
+        found = describe(_copy(found.path, work_dir / _name("lossless", found), LOSSLESS))
+        walked = walk_packets(found, found.video_stream())
+    return video_info(found, walked, fps)
 
 
-def _conformed(found: Description, work_dir: Path) -> Path:
-    name = f"{file_sha256(found.path)[:16]}.mkv"
+def _remuxed(found: Description, work_dir: Path) -> Path:
     try:
-        return _copy(found.path, work_dir / f"remuxed-{name}", COPY)
+        return _copy(found.path, work_dir / _name("remuxed", found), COPY)
     except InputError:  # no time stamps to copy, or a codec that Matroska does not hold
-        return _copy(found.path, work_dir / f"lossless-{name}", LOSSLESS)
+        return _copy(found.path, work_dir / _name("lossless", found), LOSSLESS)
 
 
-def _copy(path: Path, out: Path, codecs: dict[str, str | int]) -> Path:
+def _name(how: str, found: Description) -> str:
+    return f"{how}-{file_sha256(found.path)[:16]}.mkv"
+
+
+def _copy(path: Path, out: Path, codecs: Mapping[str, str | int]) -> Path:
     """Write pictures and sound of ``path`` to ``out``, once: the name stands for the content."""
     if out.exists():
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
-    source = ffmpeg.input(str(path))
+    source = ffmpeg.input(str(path), fflags="+genpts")  # MPEG-PS lacks some
     with whole_file(out) as part:
         output = ffmpeg.output(source["V:0"], source["a:0?"], str(part), fps_mode="passthrough", **codecs)
         run(output.global_args(*QUIET, "-y").compile(), path)

@@ -5,7 +5,8 @@ time stamp IS the frame index, wherever the demuxer was entered. All readers go 
 ``range_stream``; mixing it with another reader would shift frames on some files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,57 +14,33 @@ import ffmpeg
 import numpy as np
 
 from latentsync.errors import InputError, InternalError
-from latentsync.frames import Frame, PixelLayout
+from latentsync.frames import Frame
 from latentsync.media.ffmpeg import QUIET, Ffmpeg
+from latentsync.media.pixels import FAMILIES, layout_of
 from latentsync.media.timeline import Timeline
 from latentsync.records import VideoInfo
 
 MARGIN_SECONDS = 1  # enter this much before the range: covers B-frames and open-GOP leading frames
 REVERSE_BLOCK_BYTES = 96 << 20  # frames held while reading backwards
-MATRICES = {
-    "bt709": "bt709",
-    "smpte240m": "bt709",
-    "smpte170m": "bt601",
-    "bt470bg": "bt601",
-    "fcc": "bt601",
-    "bt2020nc": "bt2020",
-    "bt2020c": "bt2020",
-}
-LAYOUTS = {"yuv420p": (1, 1), "yuv422p": (1, 0), "yuv444p": (0, 0)}  # chroma shifts x, y
 
 
-def layout_of(video: VideoInfo) -> PixelLayout:
-    """How the frames of ``video`` lie in memory. An untagged matrix is BT.601 up to 576 lines, else BT.709."""
-    family, _, depth = video.pix_fmt.removesuffix("le").partition("p")
-    shift_x, shift_y = LAYOUTS[f"{family}p"]
-    assumed = "bt709" if video.width_px >= 1280 or video.height_px > 576 else "bt601"
-    return PixelLayout(
-        width=video.width_px,
-        height=video.height_px,
-        chroma_shift_x=shift_x,
-        chroma_shift_y=shift_y,
-        bit_depth=int(depth or 8),
-        matrix=MATRICES.get(video.color_space or "", assumed),
-        full_range=video.color_range == "pc",
-    )
-
-
-def read_range(video: VideoInfo, start: int, stop: int, threads: int = 2) -> Iterator[Frame]:
+def read_range(video: VideoInfo, start: int, stop: int, threads: int = 2) -> Generator[Frame]:
     """Frames ``[start, stop)`` of the source on its output timeline, each in memory of its own.
 
     Raises InputError when the data cannot be decoded, TransientError when ffmpeg was killed, and
-    InternalError when fewer frames come than ``video.frames`` promised. Close the iterator to stop early.
+    InternalError when fewer frames come than ``video.frames`` promised. Close the generator to stop early.
     """
     layout = layout_of(video)
     filters = [pixel_format(video.pix_fmt, layout.full_range)]
-    for buffer in _read_source(video, start, stop, filters, layout.frame_bytes, threads):
-        yield Frame.from_buffer(buffer, layout)
+    with closing(_read_source(video, start, stop, filters, layout.frame_bytes, threads)) as buffers:
+        for buffer in buffers:
+            yield Frame.from_buffer(buffer, layout)
 
 
 def read_rgb(
     video: VideoInfo, start: int, stop: int, long_side_px: int, threads: int = 2
-) -> tuple[float, Iterator[np.ndarray]]:
-    """Reduced frames for face detection: ``(scale, iterator of (h, w, 3) uint8 RGB)``.
+) -> tuple[float, Generator[np.ndarray]]:
+    """Reduced frames for face detection: ``(scale, generator of (h, w, 3) uint8 RGB)``.
 
     The longer side has at most ``long_side_px``; ``scale`` = reduced size / original size.
     """
@@ -74,7 +51,7 @@ def read_rgb(
     return scale, (buffer.reshape(height, width, 3) for buffer in buffers)
 
 
-def read_timeline(video: VideoInfo, timeline: Timeline, start: int, end: int, threads: int = 2) -> Iterator[Frame]:
+def read_timeline(video: VideoInfo, timeline: Timeline, start: int, end: int, threads: int = 2) -> Generator[Frame]:
     """Output frames ``[start, end)``: the source cut, looped, bounced or held as the timeline says."""
     for run in timeline.runs(start, end):
         if run.step > 0:
@@ -86,7 +63,7 @@ def read_timeline(video: VideoInfo, timeline: Timeline, start: int, end: int, th
             yield from (frame.copy() for _ in range(run.frames))
 
 
-def _read_backwards(video: VideoInfo, source: int, frames: int, threads: int) -> Iterator[Frame]:
+def _read_backwards(video: VideoInfo, source: int, frames: int, threads: int) -> Generator[Frame]:
     """Frames source, source - 1, ... in blocks that are read forwards, so that memory stays bounded."""
     block = max(2, REVERSE_BLOCK_BYTES // layout_of(video).frame_bytes)
     for stop in range(source + 1, source + 1 - frames, -block):
@@ -111,7 +88,7 @@ def on_timeline(fps: Fraction, start: int, stop: int | None) -> list[str]:
 
 def pixel_format(pix_fmt: str, full_range: bool) -> str:
     """Filter that delivers ``pix_fmt``; the old full-range names hold the same bytes, so let them pass."""
-    also = f"|{pix_fmt.replace('yuv', 'yuvj')}" if full_range and pix_fmt in LAYOUTS else ""
+    also = f"|{pix_fmt.replace('yuv', 'yuvj')}" if full_range and pix_fmt in FAMILIES else ""
     return f"format={pix_fmt}{also}"
 
 
@@ -131,7 +108,7 @@ def read_raw(
     *,
     sequential: bool = False,
     threads: int = 2,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray]:
     """Filtered frames ``[start, stop)`` as flat uint8 buffers of ``frame_bytes``, each freshly allocated.
 
     A fresh buffer costs nothing measurable over a ring of reused ones, and cannot change under a reader.
@@ -151,7 +128,7 @@ def read_raw(
 
 def _read_source(
     video: VideoInfo, start: int, stop: int, filters: list[str], frame_bytes: int, threads: int
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray]:
     if not 0 <= start <= stop <= video.frames:
         raise InternalError(f"{video.file.path} has frames [0, {video.frames}), asked for [{start}, {stop})")
     sequential = video.sequential

@@ -1,11 +1,11 @@
 """Writing clips: raw frames into ffmpeg, counted, and under their name only when whole.
 
-Two kinds: ``final_clip`` encodes rendered frames once, lossily, with the source's colour tags, depth
-and pixel shape; ``faces_clip`` keeps aligned faces losslessly as RGB, read again by ``read_faces``.
+Two kinds: ``VideoClipWriter`` encodes rendered frames once, lossily, with the source's colour tags,
+depth and pixel shape; ``FaceClipWriter`` keeps aligned faces losslessly as RGB.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,18 +18,18 @@ import numpy as np
 from latentsync.errors import InternalError, LipsyncError
 from latentsync.frames import Frame
 from latentsync.media.atomic import whole_file
-from latentsync.media.decode import layout_of, read_raw
+from latentsync.media.decode import read_raw
 from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
+from latentsync.media.pixels import layout_of, option_tags
 from latentsync.records import VideoInfo
+from latentsync.settings import EncodeSettings
 
 FACES_FPS = Fraction(25)  # face clips are addressed by index; their nominal rate only has to be exact
 FACES_GOP_FRAMES = 25
-# ffprobe's names of transfer functions that ffmpeg's own -color_trc calls otherwise.
-TRANSFER_OPTION = {"bt470m": "gamma22", "bt470bg": "gamma28"}
 
 
 class ClipWriter:
-    """Encodes exactly ``frames`` raw frames to ``out``; a context manager.
+    """Encodes exactly ``frames`` raw frames to ``out``, whose suffix names the container; a context manager.
 
     ``raw`` and ``coded`` are ffmpeg's options of the raw input and of the output. Nothing appears at
     ``out`` unless all frames were written, encoded and counted again. Raises TransientError when
@@ -77,39 +77,34 @@ class ClipWriter:
                 raise self._process.error(what, InternalError)
 
 
-def final_clip(
-    out: Path, video: VideoInfo, frames: int, *, encoder: str, crf: int, preset: str, threads: int = 2
-) -> ClipWriter:
-    """Writer of rendered frames (.mp4): one lossy encode; same settings, same headers, so clips join.
+class VideoClipWriter(ClipWriter):
+    """Rendered frames in the one lossy encode; same settings give same headers, so the clips join.
 
     12-bit frames go to libx265, as H.264 ends at 10 bit.
     """
-    layout = layout_of(video)
-    if layout.bit_depth > 10 and encoder == "libx264":
-        encoder = "libx265"
-    tags = _colour_tags(video)
-    size = f"{video.width_px}x{video.height_px}"
-    raw = {"pix_fmt": video.pix_fmt, "s": size, "framerate": str(video.fps), **tags}
-    coded = {
-        "format": "mp4",
-        "pix_fmt": video.pix_fmt,
-        "vf": f"setsar={video.sample_aspect_ratio}",
-        "threads": threads,
-        **tags,
-        **_quality(encoder, crf, preset),
-    }
-    return ClipWriter(out, frames, layout.frame_bytes, raw, coded)
+
+    def __init__(self, out: Path, video: VideoInfo, frames: int, encode: EncodeSettings, threads: int = 2):
+        layout = layout_of(video)
+        tags = option_tags(video)
+        size = f"{video.width_px}x{video.height_px}"
+        raw = {"pix_fmt": video.pix_fmt, "s": size, "framerate": str(video.fps), **tags}
+        shape = {"vf": f"setsar={video.sample_aspect_ratio}", "pix_fmt": video.pix_fmt}
+        too_deep = layout.bit_depth > 10 and encode.encoder == "libx264"
+        quality = _quality("libx265" if too_deep else encode.encoder, encode.crf, encode.preset)
+        super().__init__(out, frames, layout.frame_bytes, raw, {**shape, **tags, **quality, "threads": threads})
 
 
-def faces_clip(out: Path, resolution_px: int, frames: int, threads: int = 2) -> ClipWriter:
-    """Writer of (R, R, 3) uint8 RGB faces (.mkv), lossless."""
-    size = f"{resolution_px}x{resolution_px}"
-    raw = {"pix_fmt": "rgb24", "s": size, "framerate": str(FACES_FPS)}
-    coded = {"format": "matroska", "c:v": "libx264rgb", "preset": "ultrafast", "qp": 0, "g": FACES_GOP_FRAMES}
-    return ClipWriter(out, frames, resolution_px**2 * 3, raw, coded | {"threads": threads})
+class FaceClipWriter(ClipWriter):
+    """Aligned faces, (R, R, 3) uint8 RGB, without loss; read again by ``read_faces``. ``out`` is an .mkv."""
+
+    def __init__(self, out: Path, resolution_px: int, frames: int, threads: int = 2):
+        size = f"{resolution_px}x{resolution_px}"
+        raw = {"pix_fmt": "rgb24", "s": size, "framerate": str(FACES_FPS)}
+        coded = {"c:v": "libx264rgb", "preset": "ultrafast", "qp": 0, "g": FACES_GOP_FRAMES, "threads": threads}
+        super().__init__(out, frames, resolution_px**2 * 3, raw, coded)
 
 
-def read_faces(path: Path, start: int, stop: int, threads: int = 2) -> Iterator[np.ndarray]:
+def read_faces(path: Path, start: int, stop: int, threads: int = 2) -> Generator[np.ndarray]:
     """Faces ``[start, stop)`` of a face clip by index: (R, R, 3) uint8 RGB, as they were written."""
     with av.open(str(path)) as container:
         side = container.streams.video[0].width
@@ -135,18 +130,6 @@ def count_frames(path: Path) -> int:
             return sum(1 for packet in container.demux(video=0) if packet.size)
     except av.FFmpegError:
         return 0
-
-
-def _colour_tags(video: VideoInfo) -> dict[str, str]:
-    """Tags to restate on both sides of the pipe, which drops them."""
-    transfer = video.color_transfer
-    tags = {
-        "color_range": video.color_range,
-        "colorspace": video.color_space,
-        "color_primaries": video.color_primaries,
-        "color_trc": TRANSFER_OPTION.get(transfer, transfer) if transfer else None,
-    }
-    return {name: value for name, value in tags.items() if value}
 
 
 def _quality(encoder: str, crf: int, preset: str) -> dict[str, str | int]:

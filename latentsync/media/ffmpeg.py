@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import re
 import subprocess
 import threading
 from collections import deque
@@ -13,7 +14,8 @@ from typing import IO, Self
 from latentsync.errors import InputError, LipsyncError, TransientError
 
 PIPE_BYTES = 1 << 20  # Linux's default limit for an unprivileged pipe; +20-25 % over 64 KiB
-COMPLAINT_LINES = 20
+COMPLAINT_LINES = 5
+ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # of ffmpeg's objects: nothing to the reader
 QUIET = ("-nostdin", "-hide_banner", "-v", "error")
 
 
@@ -44,7 +46,7 @@ class Ffmpeg:
     def _read_stderr(self) -> None:
         assert self._process.stderr
         for line in self._process.stderr:
-            self._lines.append(line.decode(errors="replace").rstrip())
+            self._lines.append(ADDRESS.sub("", line.decode(errors="replace").rstrip()))
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -126,4 +128,3 @@ def _widen(pipe: IO[bytes] | None) -> None:
         # Refused when one user's pipes together pass fs.pipe-user-pages-soft: then slower, not wrong.
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, setting, PIPE_BYTES)
-
