@@ -7,8 +7,10 @@ at the corners; ``v`` is the distance from that line in pixels, positive towards
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval, polyvander
 
-OUTER, INNER, JAW = slice(0, 20), slice(20, 40), slice(40, 61)
+OUTER, INNER = slice(0, 20), slice(20, 40)  # of the 61 points
+LEFT_CORNER, RIGHT_CORNER, LEFT_EAR, CHIN, RIGHT_EAR = 20, 30, 40, 50, 60
 _LOWER, _UPPER = np.arange(0, 11), np.array([0, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10])
 
 CONTOUR_TERMS = 4  # of (1 - u^2) * polynomial: an inner lip contour, 0 at both corners
@@ -58,21 +60,20 @@ class RestingMouth:
     widest_gap: float  # of half the mouth's width
 
 
-def contour_basis(u: np.ndarray) -> np.ndarray:
-    """(..., CONTOUR_TERMS) values of the contour's terms at ``u``; 0 beyond the corners."""
-    return np.maximum(1 - u * u, 0)[..., None] * u[..., None] ** np.arange(CONTOUR_TERMS)
+def contour(u: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """v of an inner lip contour at ``u``; 0 beyond the corners."""
+    return np.maximum(1 - u * u, 0) * polyval(u, terms)
 
 
 def lip_thickness(u: np.ndarray, terms: np.ndarray) -> np.ndarray:
     """Vertical thickness of a lip at ``u``; tapers off just beyond the corners."""
-    taper = np.clip((1.15 - np.abs(u)) / 0.2, 0, 1)
-    return taper * np.maximum(u[..., None] ** np.arange(THICKNESS_TERMS) @ terms, 0)
+    return np.clip((1.15 - np.abs(u)) / 0.2, 0, 1) * np.maximum(polyval(u, terms), 0)
 
 
 def measure(mouth: np.ndarray) -> MouthShape:
     """Landmarks (..., 61, 2) in the order of ``faces.points.MOUTH_POINTS`` -> shapes."""
     mouth = mouth.astype(np.float64)
-    left, right = mouth[..., 20, :], mouth[..., 30, :]
+    left, right = mouth[..., LEFT_CORNER, :], mouth[..., RIGHT_CORNER, :]
     width = np.maximum(np.linalg.norm(right - left, axis=-1), 1.0)
     axis = (right - left) / width[..., None]
     centre, half = (left + right) / 2, width / 2
@@ -86,31 +87,37 @@ def measure(mouth: np.ndarray) -> MouthShape:
     crossed = np.minimum(lower[..., 0] - upper[..., 0], 0) / 2
     upper[..., 0] += crossed
     lower[..., 0] -= crossed
-    jaw = mouth[..., JAW, :]
-    return MouthShape(
-        centre=centre,
-        axis=axis,
-        half_width=half,
-        upper=upper,
-        lower=lower,
-        upper_thickness=_fit_thickness(outer_u[..., _UPPER], -outer_v[..., _UPPER], -upper),
-        lower_thickness=_fit_thickness(outer_u[..., _LOWER], outer_v[..., _LOWER], lower),
-        chin=v[..., 50],
-        face_width=np.linalg.norm(jaw[..., 20, :] - jaw[..., 0, :], axis=-1),
-    )
+    fields = {
+        "centre": centre,
+        "axis": axis,
+        "half_width": half,
+        "upper": upper,
+        "lower": lower,
+        "upper_thickness": _fit_thickness(outer_u[..., _UPPER], -outer_v[..., _UPPER], -upper),
+        "lower_thickness": _fit_thickness(outer_u[..., _LOWER], outer_v[..., _LOWER], lower),
+        "chin": v[..., CHIN],
+        "face_width": np.linalg.norm(mouth[..., RIGHT_EAR, :] - mouth[..., LEFT_EAR, :], axis=-1),
+    }
+    return MouthShape(**{name: value.astype(np.float32) for name, value in fields.items()})
 
 
 def _fit_contour(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Least squares over the points between the corners; smooths the landmarks' noise along the lip."""
-    basis = contour_basis(np.clip(u[..., 1:-1], -0.98, 0.98))
-    return (np.linalg.pinv(basis) @ v[..., 1:-1, None])[..., 0]
+    return _solve(_contour_basis(np.clip(u[..., 1:-1], -0.98, 0.98)), v[..., 1:-1])
 
 
 def _fit_thickness(u: np.ndarray, v: np.ndarray, inner: np.ndarray) -> np.ndarray:
     u, v = u[..., 1:-1], v[..., 1:-1]
-    thickness = v - (contour_basis(u) @ inner[..., None])[..., 0]
-    basis = u[..., None] ** np.arange(THICKNESS_TERMS)
-    return (np.linalg.pinv(basis) @ thickness[..., None])[..., 0]
+    inner_v = (_contour_basis(u) @ inner[..., None])[..., 0]
+    return _solve(polyvander(u, THICKNESS_TERMS - 1), v - inner_v)
+
+
+def _contour_basis(u: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - u * u, 0)[..., None] * polyvander(u, CONTOUR_TERMS - 1)
+
+
+def _solve(basis: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return (np.linalg.pinv(basis) @ values[..., None])[..., 0]
 
 
 def resting_mouth(mouth: np.ndarray) -> RestingMouth | None:
@@ -147,7 +154,7 @@ def target_shape(own: MouthShape, rest: RestingMouth, opening: float, width: flo
     half = _mix(neutral, own.half_width)
     own_line = own.upper + LINE_FROM_UPPER * (own.lower - own.upper)
     line = half * _mix(rest.line, own_line / own.half_width)
-    gap = np.zeros(CONTOUR_TERMS)
+    gap = np.zeros(CONTOUR_TERMS, np.float32)
     gap[0] = opening * rest.opening * rest.half_width * own.face_width
     lower = line + (1 - UPPER_SHARE) * gap
     return MouthShape(

@@ -34,11 +34,12 @@ def extract_mouth(audio: Path, fps: Fraction, frames: int, out: Path) -> None:
     ``audio`` is a 16 kHz mono 16-bit WAV file, read in blocks; frames after its end are silent.
     Raises ``InputError`` for any other form of file.
     """
-    bands_db = np.empty((frames, 3), np.float32)
-    with _open_voice(audio) as voice:
-        for start in range(0, frames, BLOCK_FRAMES):
-            end = min(start + BLOCK_FRAMES, frames)
-            bands_db[start:end] = _band_levels(_block(voice, fps, start, end))
+    try:
+        with wave.open(str(audio), "rb") as voice:
+            _require_form(audio, voice)
+            bands_db = _band_levels(voice, fps, frames)
+    except (wave.Error, EOFError, OSError) as error:
+        raise InputError(f"{audio}: not a readable WAV file ({error}); convert it with ffmpeg") from error
     with open(out, "wb") as file:
         np.save(file, mouth_rows(bands_db, fps))
 
@@ -77,16 +78,22 @@ def _smooth(curve: np.ndarray, fps: Fraction) -> np.ndarray:
     return gaussian_filter1d(curve, SMOOTHING_SECONDS * float(fps), mode="nearest", truncate=2.5)
 
 
-def _open_voice(audio: Path) -> wave.Wave_read:
-    try:
-        voice = wave.open(str(audio), "rb")
-    except (wave.Error, EOFError, OSError) as error:
-        raise InputError(f"{audio}: not a readable WAV file ({error}); convert it with ffmpeg") from error
+def _require_form(audio: Path, voice: wave.Wave_read) -> None:
     form = (voice.getframerate(), voice.getnchannels(), 8 * voice.getsampwidth())
     if form != (SAMPLE_RATE_HZ, 1, 16):
-        voice.close()
-        raise InputError(f"{audio}: {form} Hz, channels, bits; the voice must be {(SAMPLE_RATE_HZ, 1, 16)}")
-    return voice
+        raise InputError(
+            f"{audio}: (Hz, channels, bits) = {form}, the voice must be {(SAMPLE_RATE_HZ, 1, 16)}; "
+            "convert it with ffmpeg -ar 16000 -ac 1 -c:a pcm_s16le"
+        )
+
+
+def _band_levels(voice: wave.Wave_read, fps: Fraction, frames: int) -> np.ndarray:
+    """(frames, 3) float32: levels of speech, first and second formant bands in dB of full scale."""
+    levels = np.empty((frames, 3), np.float32)
+    for start in range(0, frames, BLOCK_FRAMES):
+        end = min(start + BLOCK_FRAMES, frames)
+        levels[start:end] = _levels_of(_block(voice, fps, start, end))
+    return levels
 
 
 def _block(voice: wave.Wave_read, fps: Fraction, start: int, end: int) -> np.ndarray:
@@ -103,7 +110,7 @@ def _block(voice: wave.Wave_read, fps: Fraction, start: int, end: int) -> np.nda
     return np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[offsets]
 
 
-def _band_levels(windows: np.ndarray) -> np.ndarray:
+def _levels_of(windows: np.ndarray) -> np.ndarray:
     """(F, WINDOW_SAMPLES) -> (F, 3): RMS level of each band in dB of full scale."""
     taper = np.hanning(WINDOW_SAMPLES).astype(np.float32)
     power = np.abs(np.fft.rfft(windows * taper, axis=1)) ** 2
