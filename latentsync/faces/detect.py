@@ -1,0 +1,119 @@
+"""Faces in single frames: detectors behind one small protocol, and their results per chunk on disk."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from latentsync.faces.points import MOUTH_POINTS
+from latentsync.faces.shots import MIN_CHANGE, SIGNATURE_SIZE, changes, signature
+
+MAX_FACES = 4  # kept per frame, the largest ones
+MIN_SCORE, MIN_WIDTH_PX, MIN_HEIGHT_PX = 0.5, 50, 80  # LatentSync's limits, in source pixels
+MIN_ASPECT, MAX_ASPECT = 0.2, 1.5  # width / height
+
+FACE_DTYPE = np.dtype(
+    [
+        ("box", np.float32, 4),  # left, top, right, bottom
+        ("score", np.float32),
+        ("points", np.float32, (3, 2)),  # left brow, right brow, nose
+        ("mouth", np.float32, (len(MOUTH_POINTS), 2)),
+    ]
+)
+# One row per source frame of a chunk; the first ``count`` of ``faces`` hold something.
+DETECTION_DTYPE = np.dtype(
+    [
+        ("count", np.uint8),
+        ("faces", FACE_DTYPE, MAX_FACES),
+        ("centre", np.float32, 2),  # of the picture, source pixels
+        ("signature", np.uint8, (SIGNATURE_SIZE, SIGNATURE_SIZE)),
+    ]
+)
+
+DetectorName = Literal["auto", "mediapipe", "insightface"]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in pixels of the picture it was found in (float32; pixel centres are whole numbers)."""
+
+    box: np.ndarray  # (4,) left, top, right, bottom
+    score: float  # 0..1
+    points: np.ndarray  # (3, 2) alignment points: left brow, right brow, nose
+    mouth: np.ndarray  # (K, 2) in the order of MOUTH_POINTS
+
+
+class FaceDetector(Protocol):
+    """Finds faces in consecutive frames; may use the frames before to be quick and steady."""
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        """Faces in a picture (H, W, 3) uint8 whose landmarks can be trusted."""
+        ...
+
+    def forget(self) -> None:
+        """The next picture does not continue the last one."""
+        ...
+
+
+def load_detector(name: DetectorName = "auto") -> FaceDetector:
+    """A detector of its own for one thread. ``auto``: InsightFace when its files are there.
+
+    Raises InputError when InsightFace is asked for and its package or models are missing.
+    """
+    from latentsync.faces.insightface import InsightfaceDetector, is_available
+    from latentsync.faces.mediapipe import MediapipeDetector
+
+    if name == "insightface" or (name == "auto" and is_available()):
+        return InsightfaceDetector()
+    return MediapipeDetector()
+
+
+def find_faces(
+    frames: Iterable[np.ndarray],
+    scale: float,
+    detector: FaceDetector,
+    out: Path,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Write the faces of a chunk's frames to ``out`` (.npy of DETECTION_DTYPE); return their number.
+
+    ``frames`` are (h, w, 3) uint8 RGB, reduced by ``scale`` (reduced size / source size); faces are
+    written in source pixels. The result depends on nothing but these frames. ``on_frame`` hears the
+    number of frames done.
+    """
+    detector.forget()
+    rows = []
+    for done, rgb in enumerate(frames, 1):
+        row = np.zeros((), DETECTION_DTYPE)
+        row["signature"] = signature(rgb)
+        row["centre"] = np.array(rgb.shape[1::-1]) / scale / 2
+        if rows and changes(np.stack([rows[-1]["signature"], row["signature"]]))[1] >= MIN_CHANGE:
+            detector.forget()
+        _fill(row, [_to_source(face, scale) for face in detector.detect(rgb)])
+        rows.append(row)
+        on_frame(done)
+    np.save(out, np.array(rows, DETECTION_DTYPE))
+    return len(rows)
+
+
+def is_usable(face: Face) -> bool:
+    """Whether a face in source pixels is large and whole enough to be worked on."""
+    width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
+    is_large = width >= MIN_WIDTH_PX and height >= MIN_HEIGHT_PX
+    return face.score >= MIN_SCORE and is_large and MIN_ASPECT <= width / height <= MAX_ASPECT
+
+
+def _to_source(face: Face, scale: float) -> Face:
+    def up(points: np.ndarray) -> np.ndarray:
+        return ((points + 0.5) / scale - 0.5).astype(np.float32)
+
+    return Face(up(face.box), face.score, up(face.points), up(face.mouth))
+
+
+def _fill(row: np.ndarray, faces: list[Face]) -> None:
+    usable = sorted(filter(is_usable, faces), key=lambda face: face.box[0] - face.box[2])[:MAX_FACES]
+    row["count"] = len(usable)
+    for index, face in enumerate(usable):
+        row["faces"][index] = (face.box, face.score, face.points, face.mouth)

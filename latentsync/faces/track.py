@@ -1,0 +1,162 @@
+"""One face through the whole video: chosen, smoothed once, and stored for everyone to look up.
+
+The track is one memory-mappable array with a row per source frame. Pieces of it without a break (same
+shot, same person, a face in every frame) are what windows are cut from.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from latentsync.errors import InputError
+from latentsync.faces.align import similarity_matrices
+from latentsync.faces.detect import MIN_HEIGHT_PX, MIN_WIDTH_PX
+from latentsync.faces.identity import Choice, choose, follow, overlap
+from latentsync.faces.points import MOUTH_POINTS
+from latentsync.faces.shots import changes, shot_changes
+from latentsync.records import Record
+
+MAX_BRIDGED_FRAMES = 3  # a face missing for so long is interpolated, if the head has not moved
+MIN_STILL_OVERLAP = 0.8  # of its boxes before and after
+
+TRACK_DTYPE = np.dtype(
+    [
+        ("face", np.bool_),  # whether there is a face; the other fields are 0 without one
+        ("shot", np.int32),  # changes with every cut and with every change of the person
+        ("matrix", np.float64, (2, 3)),  # source pixels -> crop, see faces.align
+        ("box", np.float32, 4),  # left, top, right, bottom, source pixels
+        ("points", np.float32, (3, 2)),  # alignment points, whole source pixels
+        ("mouth", np.float32, (len(MOUTH_POINTS), 2)),  # source pixels, in the order of MOUTH_POINTS
+    ]
+)
+
+
+class TrackSummary(Record):
+    """What was found in a video of ``frames`` frames."""
+
+    frames: int
+    frames_with_face: int
+    runs: int  # unbroken pieces
+
+
+def build_track(
+    chunks: Sequence[Path], choice: Choice, resolution: int, out: Path, video: str = "the video"
+) -> TrackSummary:
+    """Join the detections of all chunks (DETECTION_DTYPE, in order) into the track of one face.
+
+    Writes ``out`` (.npy of TRACK_DTYPE, a row per source frame). Raises InputError when no frame of
+    ``video`` has a usable face.
+    """
+    frames = sum(len(_open(chunk)) for chunk in chunks)
+    cuts = shot_changes(_changes(chunks))
+    shots = np.searchsorted(cuts, np.arange(frames), side="right")
+    track = np.lib.format.open_memmap(out, mode="w+", dtype=TRACK_DTYPE, shape=(frames,))
+    slots, track["shot"] = _choose_slots(chunks, shots, choice)
+    _copy_faces(chunks, slots, track)
+    if not track["face"].any():
+        raise InputError(
+            f"{video}: none of its {frames} frames shows a face of at least {MIN_WIDTH_PX}x{MIN_HEIGHT_PX} px "
+            "that is not in profile; give a video in which the speaker's face is larger or turned to the camera"
+        )
+    _bridge_dropouts(track)
+    pieces = runs(track, np.arange(frames))
+    for start, end in pieces:
+        points = np.rint(track["points"][start:end])
+        track["points"][start:end] = points
+        track["matrix"][start:end] = similarity_matrices(points, resolution)
+    track.flush()
+    return TrackSummary(frames=frames, frames_with_face=int(track["face"].sum()), runs=len(pieces))
+
+
+def runs(track: np.ndarray, source_indices: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open output ranges without a break, for the source frame of each output frame (N,).
+
+    Within one every frame has a face, all are of one shot, and the source moves by at most one frame.
+    """
+    face, shot = track["face"][source_indices], track["shot"][source_indices]
+    joined = face[1:] & face[:-1] & (shot[1:] == shot[:-1]) & (np.abs(np.diff(source_indices)) <= 1)
+    starts = np.flatnonzero(face & np.concatenate([[True], ~joined]))
+    ends = np.flatnonzero(face & np.concatenate([~joined, [True]])) + 1
+    return [(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def windows(ranges: Sequence[tuple[int, int]], window_frames: int) -> np.ndarray:
+    """Cut each range from its start into windows, the last one shorter: (W, 2) int32 half-open."""
+    cut = [
+        (first, min(first + window_frames, end)) for start, end in ranges for first in range(start, end, window_frames)
+    ]
+    return np.array(cut, np.int32).reshape(-1, 2)
+
+
+def _open(chunk: Path) -> np.ndarray:
+    return np.load(chunk, mmap_mode="r")
+
+
+def _changes(chunks: Sequence[Path]) -> np.ndarray:
+    """Change of each frame to the one before, across chunk borders: (M,)."""
+    parts, last = [], None
+    for chunk in chunks:
+        signatures = _open(chunk)["signature"]
+        before = signatures[:1] if last is None else last
+        parts.append(changes(np.concatenate([before, signatures]))[1:])
+        last = signatures[-1:].copy()
+    return np.concatenate(parts)
+
+
+def _boxes(chunks: Sequence[Path]) -> Iterator[np.ndarray]:
+    for chunk in chunks:
+        rows = _open(chunk)
+        for count, boxes in zip(rows["count"], rows["faces"]["box"], strict=True):
+            yield boxes[:count].copy()
+
+
+def _choose_slots(chunks: Sequence[Path], shots: np.ndarray, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen face's slot in each frame (M,), -1 without one, and the number of its scene (M,)."""
+    slots = np.full(len(shots), -1, np.int8)
+    claimed = np.zeros(len(shots), bool)
+    begins = np.diff(shots, prepend=shots[:1]) != 0
+    for people in follow(_boxes(chunks), shots, _place(chunks, choice)):
+        for person in choose(people, choice):
+            frames = np.array(person.frames)
+            free = ~claimed[frames]
+            slots[frames[free]] = np.array(person.slots)[free]
+            claimed[frames[0] : frames[-1] + 1] = True
+            begins[frames[free][:1]] = True
+    return slots, np.cumsum(begins)
+
+
+def _place(chunks: Sequence[Path], choice: Choice) -> np.ndarray | None:
+    """The pixel that the wanted face is nearest to, if that is what counts."""
+    if choice == "largest":
+        return None
+    return _open(chunks[0])["centre"][0] if choice == "center" else np.array(choice)
+
+
+def _copy_faces(chunks: Sequence[Path], slots: np.ndarray, track: np.ndarray) -> None:
+    start = 0
+    for chunk in chunks:
+        rows = _open(chunk)
+        part, here = track[start : start + len(rows)], slots[start : start + len(rows)]
+        seen = np.flatnonzero(here >= 0)
+        for name in ("box", "points", "mouth"):
+            part[name][seen] = rows["faces"][name][seen, here[seen]]
+        part["face"][seen] = True
+        start += len(rows)
+
+
+def _bridge_dropouts(track: np.ndarray) -> None:
+    """Interpolate the face where it was missed for a moment and the head stayed where it was."""
+    seen = np.flatnonzero(track["face"])
+    for before, after in pairwise(seen):
+        missing = after - before - 1
+        if not 0 < missing <= MAX_BRIDGED_FRAMES or track["shot"][before] != track["shot"][after]:
+            continue
+        if overlap(track["box"][before], track["box"][after]) < MIN_STILL_OVERLAP:
+            continue
+        for step in range(1, missing + 1):
+            row, weight = track[before + step], step / (missing + 1)
+            for name in ("box", "points", "mouth"):
+                row[name] = (1 - weight) * track[name][before] + weight * track[name][after]
+            row["face"] = True
