@@ -16,6 +16,7 @@ from latentsync.media.ffmpeg import run
 ENTERABLE = {"mov", "matroska", "webm", "avi", "flv", "asf", "mxf"}
 STATES_DURATION = {"mov", "matroska", "webm", "avi", "flv", "asf", "mxf", "wav", "w64", "flac", "aiff", "caf"}
 SLACK_SECONDS = Fraction(1, 2)  # containers round durations, and the last sample may lack its own
+RIFF_SLACK_BYTES = 1024  # some writers count their own header or padding
 STANDARD_RATES = [Fraction(n * 1000, d) for n in (24, 25, 30, 48, 50, 60, 120) for d in (1000, 1001)]
 
 
@@ -103,31 +104,44 @@ def enterable(found: Description) -> bool:
 
 def walk_packets(found: Description, stream: dict[str, Any]) -> Packets:
     """Read all packets (no decoding) and describe those of ``stream``; refuses a truncated file."""
-    index, longest, first_key, key = stream["index"], 0, None, None
-    ends: dict[int, int] = {}  # in each stream's own time base
-    broken = False
+    index, broken = stream["index"], False
+    tracks: dict[int, _Track] = {}
     try:
         with av.open(str(found.path)) as container:
             for packet in container.demux():
-                stamp = packet.dts if packet.pts is None else packet.pts
-                if stamp is None or not packet.size:
-                    continue
-                broken = packet.is_corrupt
-                ends[packet.stream_index] = max(ends.get(packet.stream_index, 0), stamp + (packet.duration or 0))
-                if packet.stream_index == index:
-                    longest = max(longest, stamp - (stamp if key is None else key))
-                    if packet.is_keyframe:
-                        key = stamp
-                        first_key = stamp if first_key is None else first_key
-            base = {stream.index: stream.time_base or Fraction(0) for stream in container.streams}
-            end_seconds = max((end * base[stream] for stream, end in ends.items()), default=Fraction(0))
-            _refuse_truncated(found, end_seconds, broken)
-            begins_again = stream["codec_type"] == "video" and key != first_key
-            clean = not begins_again or _enters_cleanly(container, index, key or 0)
+                if packet.size:
+                    broken = packet.is_corrupt
+                    tracks.setdefault(packet.stream_index, _Track()).add(packet)
+            base = {each.index: each.time_base or Fraction(0) for each in container.streams}
+            _refuse_truncated(found, max((t.end * base[i] for i, t in tracks.items()), default=Fraction(0)), broken)
+            track = tracks.get(index, _Track())
+            enters = stream["codec_type"] != "video" or track.last_key == track.first_key
+            clean = enters or _enters_cleanly(container, index, track.last_key or 0)
             start = Fraction(container.start_time or 0, av.time_base)
     except av.FFmpegError as error:
         raise InputError(f"{found.path}: is damaged or truncated ({error}); copy or export it again") from error
-    return Packets(ends.get(index, 0) * base[index] - start, longest * base[index], clean)
+    return Packets(track.end * base[index] - start, track.longest_gop * base[index], clean)
+
+
+@dataclass
+class _Track:
+    """Running totals of one stream's packets, in its own time base."""
+
+    end: int = 0
+    first_key: int | None = None
+    last_key: int | None = None
+    longest_gop: int = 0
+
+    def add(self, packet: av.Packet) -> None:
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is None:
+            return
+        self.end = max(self.end, time + (packet.duration or 0))
+        if self.last_key is not None:
+            self.longest_gop = max(self.longest_gop, time - self.last_key)
+        if packet.is_keyframe:
+            self.last_key = time
+            self.first_key = time if self.first_key is None else self.first_key
 
 
 def _refuse_truncated(found: Description, end_seconds: Fraction, broken: bool) -> None:
@@ -144,10 +158,10 @@ def _refuse_truncated(found: Description, end_seconds: Fraction, broken: bool) -
 
 
 def _riff_bytes(path: Path) -> int:
-    """File size that the header of a RIFF file (.wav, .avi) states; 0 when it is no RIFF or was streamed."""
+    """Least size that a RIFF file (.wav, .avi) has by its header; 0 when it is no RIFF or was streamed."""
     with open(path, "rb") as file:
         name, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
-    return size + 8 if name == b"RIFF" and size != 0xFFFFFFFF else 0
+    return size - RIFF_SLACK_BYTES if name == b"RIFF" and size != 0xFFFFFFFF else 0
 
 
 def nominal_rate(stream: dict[str, Any]) -> Fraction:

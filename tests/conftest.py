@@ -1,0 +1,32 @@
+"""Clips that many tests read; each is made once per run and never changed."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import H264, make_sound, make_video, tone
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for clips that are shared by all tests of a run."""
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="session")
+def numbered(clips: Path) -> Path:
+    """100 numbered frames of 320x240 at 25 frames/s with B-frames, a key frame every second, and a tone."""
+    coding = ["-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-c:a", "aac"]
+    return make_video(clips / "numbered.mp4", 100, 25, coding, before=tone(4.0))
+
+
+@pytest.fixture(scope="session")
+def silent(clips: Path) -> Path:
+    """50 numbered frames without a sound track."""
+    return make_video(clips / "silent.mp4", 50, 25, H264)
+
+
+@pytest.fixture(scope="session")
+def voice(clips: Path) -> Path:
+    """3 s at 48 kHz stereo, with a click at every full second."""
+    return make_sound(clips / "voice.wav", 3 * 48_000, 48_000, 2)

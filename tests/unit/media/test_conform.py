@@ -1,0 +1,57 @@
+from fractions import Fraction
+
+import pytest
+
+from latentsync.errors import InputError
+from latentsync.media.conform import prepare_video
+from latentsync.media.decode import read_range
+from tests.synthetic import ffmpeg, make_video, read_number
+
+FPS = Fraction(25)
+
+
+def shown(video) -> list[int]:
+    return [read_number(frame.y) for frame in read_range(video, 0, video.frames)]
+
+
+def test_a_good_file_is_read_where_it_is(numbered, tmp_path):
+    assert prepare_video(numbered, FPS, tmp_path).file.path == numbered
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_without_index_is_remuxed_once(numbered, tmp_path):
+    ffmpeg("-i", numbered, "-c", "copy", tmp_path / "a.ts")
+    video = prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work")
+    assert (video.codec, video.sequential, video.has_audio) == ("h264", False, True)
+    assert video.frames in (100, 101)
+    assert sorted(set(shown(video))) == list(range(100))
+    made = video.file.path.stat().st_mtime_ns
+    assert prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work").file.path.stat().st_mtime_ns == made
+    assert len(list((tmp_path / "work").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        ("a.h264", ["-c:v", "libx264", "-preset", "veryfast"]),
+        ("refresh.mp4", ["-c:v", "libx264", "-preset", "veryfast", "-x264-params", "intra-refresh=1:keyint=20"]),
+    ],
+)
+def test_what_cannot_be_entered_is_copied_losslessly(tmp_path, name, coding):
+    path = make_video(tmp_path / name, 60, 25, coding)
+    video = prepare_video(path, FPS, tmp_path / "work")
+    assert (video.codec, video.pix_fmt, video.frames, video.sequential) == ("ffv1", "yuv420p", 60, False)
+    assert shown(video) == list(range(60))
+
+
+def test_an_endless_group_of_pictures_is_copied_losslessly(tmp_path):
+    coding = ["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "keyint=infinite:scenecut=0"]
+    path = make_video(tmp_path / "endless.mp4", 70, 1, coding)
+    assert prepare_video(path, Fraction(1), tmp_path / "work").codec == "ffv1"
+
+
+def test_a_bad_file_is_refused_without_a_copy(tmp_path):
+    (tmp_path / "a.ts").write_bytes(b"not a stream" * 1000)
+    with pytest.raises(InputError, match="a.ts"):
+        prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work")
+    assert not (tmp_path / "work").exists()

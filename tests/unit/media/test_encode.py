@@ -1,0 +1,133 @@
+import resource
+from fractions import Fraction
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from latentsync.errors import InternalError, TransientError
+from latentsync.media.decode import read_range
+from latentsync.media.encode import ClipWriter, FaceClipWriter, VideoClipWriter, encoder_works, read_faces
+from latentsync.media.pixels import layout_of
+from latentsync.media.probe import probe_video
+from latentsync.settings import EncodeSettings
+from tests.synthetic import make_video
+
+FPS = Fraction(25)
+FAST = EncodeSettings(preset="ultrafast")
+HDR = ["-color_range", "tv", "-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "smpte2084"]
+
+
+def faces(count: int, side: int = 64) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "tags"), [("yuv420p", []), ("yuv422p10le", []), ("yuv420p", ["-color_range", "pc"])]
+)
+def test_decoded_planes_reach_the_encoder_unchanged(tmp_path, pix_fmt, tags):
+    """Promise 4, before the encoder: source -> Frame -> pipe -> a lossless encoder -> Frame."""
+    path = make_video(tmp_path / "source.mp4", 10, 25, ["-c:v", "libx264", "-pix_fmt", pix_fmt, *tags])
+    video = probe_video(path, FPS)
+    raw = {"pix_fmt": video.pix_fmt, "s": "320x240", "framerate": "25"}
+    with ClipWriter(tmp_path / "copy.mkv", 10, layout_of(video).frame_bytes, raw, {"c:v": "ffv1"}) as clip:
+        for frame in read_range(video, 0, 10):
+            clip.write(frame)
+    copy = probe_video(tmp_path / "copy.mkv", FPS)
+    for before, after in zip(read_range(video, 0, 10), read_range(copy, 0, 10), strict=True):
+        for one, other in zip(before.planes(), after.planes(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "options"),
+    [
+        ("yuv420p", ["-vf", "setsar=4/3", "-colorspace", "bt709", "-color_trc", "gamma28"]),
+        ("yuv420p", ["-color_range", "pc"]),
+        ("yuv420p10le", HDR),
+        ("yuv444p", []),
+    ],
+)
+def test_the_lossy_encode_keeps_format_and_tags(tmp_path, pix_fmt, options):
+    source = make_video(tmp_path / "source.mp4", 5, 25, ["-c:v", "libx264", "-pix_fmt", pix_fmt, *options])
+    video = probe_video(source, Fraction(30000, 1001))
+    with VideoClipWriter(tmp_path / "clip.mp4", video, video.frames, FAST) as clip:
+        for frame in read_range(video, 0, video.frames):
+            clip.write(frame)
+    written = probe_video(tmp_path / "clip.mp4", None)
+    changed = {"file": written.file, "source_fps": written.source_fps, "container": written.container}
+    assert written == video.model_copy(update=changed)
+
+
+def test_twelve_bits_are_encoded_as_hevc(tmp_path):
+    video = probe_video(make_video(tmp_path / "a.mkv", 3, 25, ["-c:v", "ffv1", "-pix_fmt", "yuv420p12le"]), FPS)
+    with VideoClipWriter(tmp_path / "clip.mp4", video, 3, FAST) as clip:
+        for frame in read_range(video, 0, 3):
+            clip.write(frame)
+    written = probe_video(tmp_path / "clip.mp4", None)
+    assert (written.codec, written.pix_fmt, written.frames) == ("hevc", "yuv420p12le", 3)
+
+
+def test_clips_of_the_same_settings_have_the_same_headers(numbered, tmp_path):
+    video = probe_video(numbered, FPS)
+    headers = set()
+    for start, stop in ((0, 3), (3, 90)):
+        path = tmp_path / f"{start}.mp4"
+        with VideoClipWriter(path, video, stop - start, FAST, threads=1 + start) as clip:
+            for frame in read_range(video, start, stop):
+                clip.write(frame)
+        with av.open(str(path)) as container:
+            headers.add(container.streams.video[0].codec_context.extradata)
+    assert len(headers) == 1
+
+
+def test_faces_come_back_bit_for_bit(tmp_path):
+    written = faces(70)
+    with FaceClipWriter(tmp_path / "faces.mkv", 64, 70) as clip:
+        for face in written:
+            clip.write(face)
+    for start, stop in ((0, 70), (26, 51), (69, 70)):
+        np.testing.assert_array_equal(
+            np.stack(list(read_faces(tmp_path / "faces.mkv", start, stop))), written[start:stop]
+        )
+
+
+def test_too_few_frames_leave_nothing(tmp_path):
+    with (
+        pytest.raises(InternalError, match="3 frames asked, 2 written"),
+        FaceClipWriter(tmp_path / "f.mkv", 64, 3) as clip,
+    ):
+        for face in faces(2):
+            clip.write(face)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_while_writing_keeps_the_old_file(tmp_path):
+    out = tmp_path / "f.mkv"
+    out.write_text("old")
+    with pytest.raises(ZeroDivisionError), FaceClipWriter(out, 64, 3) as clip:
+        clip.write(faces(1)[0])
+        raise ZeroDivisionError
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+    assert not psutil.Process().children()
+
+
+def test_a_frame_of_another_size_is_our_mistake(tmp_path):
+    with pytest.raises(InternalError, match="12288 expected"), FaceClipWriter(tmp_path / "f.mkv", 64, 1) as clip:
+        clip.write(faces(1, side=32)[0])
+
+
+def test_an_encoder_that_is_stopped_is_worth_a_retry(tmp_path):
+    """A file size limit stands in for a disk that fills up: the kernel stops the encoder's writing."""
+    with pytest.raises(TransientError, match="f.mkv"), FaceClipWriter(tmp_path / "f.mkv", 256, 200) as clip:
+        (encoder,) = psutil.Process().children()
+        resource.prlimit(encoder.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+        for face in faces(200, side=256):
+            clip.write(face)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_is_believed_when_it_encodes():
+    assert encoder_works("libx264")
+    assert not encoder_works("no_such_encoder")
