@@ -56,6 +56,6 @@ def lipsync(
         joined = run(join, job, run.results(renders))
         run.result(run(publish, job, joined))
         if settings.run.report_dir:
-            run.result(run(pictures, job, joined))
+            run.result(run(pictures, job, job_plan, joined))
             plot_progress(run)
         return make_report(run, job, job_plan)

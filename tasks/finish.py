@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.loader import disk_profile
-from latentsync.job import Job, Work
+from latentsync.job import Job, Plan, Work
 from latentsync.publishing.pictures import show_job
 from latentsync.publishing.writer import PublishResult
 from latentsync.publishing.writer import publish as publish_file
@@ -24,9 +24,9 @@ def join(job: Job, renders: Sequence[Work]) -> Artefact:
 
 
 @step("pictures")
-def pictures(job: Job, joined: Artefact) -> None:
+def pictures(job: Job, plan: Plan, joined: Artefact) -> None:
     """Contact sheet and mouth-against-voice plot for a person to judge."""
-    show_job(job, joined.path, Path(job.settings.run.report_dir))
+    show_job(job, plan, joined.path, Path(job.settings.run.report_dir))
 
 
 @step("publish")

@@ -132,6 +132,7 @@ class _GpuMemory:
 def _torch_bytes() -> int:
     """Largest memory reserved so far by this process on all GPUs; never imports torch, nor starts CUDA."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    cuda = getattr(torch, "cuda", None)  # missing while another thread is just importing torch
+    if not getattr(cuda, "is_initialized", bool)():
         return 0
-    return sum(torch.cuda.max_memory_reserved(index) for index in range(torch.cuda.device_count()))
+    return sum(cuda.max_memory_reserved(index) for index in range(cuda.device_count()))

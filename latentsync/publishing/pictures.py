@@ -9,26 +9,27 @@ import numpy as np
 
 from latentsync.faces.detect import load_detector
 from latentsync.faces.points import LIPS_INNER, LIPS_OUTER
-from latentsync.job import Job
+from latentsync.frames import Frame, region_rgb
+from latentsync.job import Job, Plan
 from latentsync.media.audio import extract_mono_16k
-from latentsync.media.decode import read_rgb
+from latentsync.media.decode import read_range, read_rgb
 from latentsync.media.probe import probe_video
 from latentsync.publishing.contact_sheet import contact_sheet
 from latentsync.publishing.plots import plot_mouth_vs_voice
 from latentsync.records import VideoInfo
-from latentsync.voice.loudness import frame_loudness_db
+from latentsync.voice.loudness import FLOOR_DB, frame_loudness_db
 
 SHEET_FRAMES = 18
-SHEET_PX = 640
+SHEET_MARGIN = 0.4  # of the face's height, shown around it
 PLOT_FRAMES = 1500  # one minute at 25 fps: what a plot can show, and a detector can look at in seconds
 DETECT_PX = 960
 
 
-def show_job(job: Job, output: Path, folder: Path) -> None:
+def show_job(job: Job, plan: Plan, output: Path, folder: Path) -> None:
     """Write ``contact-sheet.png`` and ``mouth-vs-voice.png`` of a finished file into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     result = probe_video(output, job.timeline.fps)
-    contact_sheet(_pairs(job, result), folder / "contact-sheet.png")
+    contact_sheet(_pairs(job, plan, result), folder / "contact-sheet.png")
     frames = min(job.timeline.voice_frames, PLOT_FRAMES)
     loudness = _loudness(job, frames)
     plot_mouth_vs_voice(loudness, mouth_opening(result, frames), job.timeline.fps, folder / "mouth-vs-voice.png")
@@ -48,21 +49,32 @@ def mouth_opening(video: VideoInfo, frames: int) -> np.ndarray:
     return opening
 
 
-def _pairs(job: Job, result: VideoInfo) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    count = min(SHEET_FRAMES, job.timeline.frames)
-    for frame in np.linspace(0, job.timeline.frames - 1, count).astype(int):
+def _pairs(job: Job, plan: Plan, result: VideoInfo) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(label, source, result) of frames spread evenly, cut to the face where there is one."""
+    track = plan.open_track()
+    for frame in np.linspace(0, job.timeline.frames - 1, min(SHEET_FRAMES, job.timeline.frames)).astype(int):
         source = int(job.timeline.source_indices(frame, frame + 1)[0])
+        row = track[min(source, len(track) - 1)]
+        box = row["box"] if row["face"] else np.array([0, 0, job.video.width_px, job.video.height_px])
         label = f"{frame}  {float(frame / job.timeline.fps):.2f} s"
-        yield label, _picture(job.video, source), _picture(result, int(frame))
+        yield label, _picture(job.video, source, box), _picture(result, int(frame), box)
 
 
-def _picture(video: VideoInfo, index: int) -> np.ndarray:
-    _, pictures = read_rgb(video, index, index + 1, SHEET_PX)
-    with closing(pictures):
-        return next(pictures)
+def _picture(video: VideoInfo, index: int, box: np.ndarray) -> np.ndarray:
+    with closing(read_range(video, index, index + 1)) as frames:
+        return _cut(next(frames), box)
+
+
+def _cut(frame: Frame, box: np.ndarray) -> np.ndarray:
+    margin = SHEET_MARGIN * (box[3] - box[1])
+    left, top = (max(0, int(edge - margin)) // 2 * 2 for edge in box[:2])
+    right = min(frame.layout.width, int(box[2] + margin))
+    bottom = min(frame.layout.height, int(box[3] + margin))
+    return region_rgb(frame, left, top, right, bottom)
 
 
 def _loudness(job: Job, frames: int) -> np.ndarray:
+    """Level per frame in dB above silence."""
     with TemporaryDirectory() as folder:
         voice = extract_mono_16k(job.audio, Path(folder) / "voice.wav")
-        return frame_loudness_db(voice, job.timeline.fps, frames)
+        return frame_loudness_db(voice, job.timeline.fps, frames) - FLOOR_DB

@@ -40,7 +40,7 @@ def plot_mouth_vs_voice(loudness: np.ndarray, opening: np.ndarray, fps: Fraction
     mouth = voice.twinx()
     seconds = np.arange(len(loudness)) / float(fps)
     voice.fill_between(seconds, loudness, color="tab:blue", alpha=0.35, linewidth=0)
-    voice.set(xlabel="time (s)", ylabel="voice: loudness", xlim=(0, max(len(loudness) / float(fps), 0.1)))
+    voice.set(xlabel="time (s)", ylabel="voice: loudness (dB)", xlim=(0, max(len(loudness) / float(fps), 0.1)))
     mouth.plot(seconds[: len(opening)], opening[: len(seconds)], color="tab:red", linewidth=1.2)
     mouth.set_ylabel("mouth: opening", color="tab:red")
     voice.set_title(f"mouth against voice: correlation {correlation:.2f} at lag {lag} (frames)")
