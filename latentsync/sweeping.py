@@ -43,13 +43,18 @@ class SweepLimits(Record):
     """What may stay in a workspace."""
 
     older_than_days: float = Field(
-        30, ge=0, le=3650, description="Days without use after which a file goes; 0: all but the grace period's"
+        default=30, ge=0, le=3650, description="Days without use after which a file goes; 0: all but the grace period's"
     )
     max_gib: float | None = Field(
-        None, ge=0, description="GiB that finished work may fill; the longest unused goes first. Empty: no limit"
+        default=None,
+        ge=0,
+        description="GiB that finished work may fill; the longest unused goes first. Empty: no limit",
     )
     grace_hours: float = Field(
-        24, ge=1, le=8760, description="Hours since its last use in which a file never goes; longer than your jobs"
+        default=24,
+        ge=1,
+        le=8760,
+        description="Hours since its last use in which a file never goes; longer than your jobs",
     )
 
 
