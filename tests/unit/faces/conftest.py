@@ -1,7 +1,7 @@
 import pytest
-from tests.unit.faces.face_scene import LAYOUTS, smooth_frame
 
 from latentsync.frames import Frame
+from tests.unit.faces.face_scene import LAYOUTS, smooth_frame
 
 
 @pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())

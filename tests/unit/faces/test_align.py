@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from tests.unit.faces.face_scene import face_matrix
 
 from latentsync.faces.align import (
     OUTSIDE,
@@ -14,6 +13,7 @@ from latentsync.faces.align import (
     warp_crop,
 )
 from latentsync.frames import region_rgb
+from tests.unit.faces.face_scene import face_matrix
 
 
 def test_aligning_planes_equals_aligning_rgb(frame):
