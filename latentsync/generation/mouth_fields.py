@@ -14,6 +14,7 @@ INSET_REACH = 0.3  # beyond the corners, in u
 NEAR_MOUTH = 0.6  # of half the mouth's width: how far above and below the mouth it changes the width
 UPPER_REACH = 0.45  # of half the mouth's width: skin above the upper lip that goes along
 CHIN_WIDTH = 1.4  # in u: part of the jaw that goes down with the chin
+NECK_REACH = 0.5  # of half the mouth's width: skin below the chin that goes along
 
 
 def across_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -42,6 +43,7 @@ def lower_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarra
     way = contour(u, own.lower - target.lower)
     way += _inset(own, target, u) * (1 - into_lip) + (own_lip - lip) * into_lip
     chin = np.clip(own.chin - target.chin, -chin_limit_px, chin_limit_px) * np.exp(-((u / CHIN_WIDTH) ** 2))
+    chin = chin * (1 - smoothstep((v - target.chin) / (NECK_REACH * target.half_width)))
     reach = target.chin - target.lower[0] - target.lower_thickness[0]
     share = smoothstep((below - lip) / np.maximum(reach, 0.3 * target.half_width))
     return way * (1 - share) + chin * share

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from latentsync.generation.engine import ClipContext, FaceWindow
-from latentsync.generation.mouth_interior import interior_from_face, painted_interior
+from latentsync.generation.mouth_interior import Interior
 from latentsync.generation.mouth_shape import RestingMouth, measure, resting_mouth, target_shape
 from latentsync.generation.warp_canvas import WarpCanvas
 from latentsync.voice.mouth import decode_mouth, extract_mouth
 
 MIN_OWN_GAP = 0.12  # of half the mouth's width: below this a clip's mouth shows no inside
-TEETH_HIDDEN = 0.05  # of the missing gap: the upper lip hides teeth as it comes down
 
 
 class WarpEngine:
@@ -64,9 +63,7 @@ class WarpSession:
     def _speak(self, face: np.ndarray, mouth: np.ndarray, position: int, rest: RestingMouth) -> None:
         own = measure(mouth)
         target = target_shape(own, rest, *self._sound(position))
-        missing_gap = rest.widest_gap - target.gap / target.half_width
-        teeth = TEETH_HIDDEN * float(np.maximum(missing_gap, 0))
-        self._canvas.draw(face, own, target, self._interior, teeth)
+        self._canvas.draw(face, own, target, self._interior)
 
     def _sound(self, position: int) -> tuple[float, float]:
         """Opening and width at an output frame; closed after the voice's end."""
@@ -76,10 +73,10 @@ class WarpSession:
         return float(opening) * self._strength, float(width)
 
     @cached_property
-    def _interior(self) -> np.ndarray:
+    def _interior(self) -> Interior:
         assert self._rest is not None
         index = self._rest.widest_frame
         face = self._clip.read_face(index)
         if self._rest.widest_gap < MIN_OWN_GAP:
-            return painted_interior(face)
-        return interior_from_face(face, measure(self._clip.mouth[index]))
+            return Interior.painted(face)
+        return Interior.of_face(face, measure(self._clip.mouth[index]))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from latentsync.generation.mouth_fields import across_field, lower_field, upper_field
-from latentsync.generation.mouth_interior import look_inside
+from latentsync.generation.mouth_interior import Interior
 from latentsync.generation.mouth_shape import MouthShape, contour
 from latentsync.generation.region import generated_region
 
@@ -56,14 +56,11 @@ class WarpCanvas:
             chin_limit_px=CHIN_LIMIT * RAMP * resolution_px,
         )
 
-    def draw(self, face: np.ndarray, own: MouthShape, target: MouthShape, interior: np.ndarray, teeth: float) -> None:
-        """Give ``face`` (R, R, 3) uint8, in place, the mouth ``target`` instead of its ``own``.
-
-        ``interior`` is a picture of ``mouth_interior``, begun ``teeth`` below its upper edge.
-        """
+    def draw(self, face: np.ndarray, own: MouthShape, target: MouthShape, interior: Interior) -> None:
+        """Give ``face`` (R, R, 3) uint8, in place, the mouth ``target`` instead of its ``own``."""
         u, v = self._mouth_coordinates(target)
         drawn = self._carry_skin(face, own, target, u, v)
-        self._open_mouth(drawn, target, u, v, interior, teeth)
+        self._open_mouth(drawn, target, u, v, interior)
         np.copyto(face[self.box], drawn, where=self.region[..., None])
 
     def _carry_skin(
@@ -81,20 +78,16 @@ class WarpCanvas:
         return np.concatenate([above[: rows.start], seam, below[height:]])
 
     def _open_mouth(
-        self,
-        drawn: np.ndarray,
-        target: MouthShape,
-        u: np.ndarray,
-        v: np.ndarray,
-        interior: np.ndarray,
-        teeth: float,
+        self, drawn: np.ndarray, target: MouthShape, u: np.ndarray, v: np.ndarray, interior: Interior
     ) -> None:
         """Put the interior between the lips of ``drawn``; closed lips keep a dark line."""
         place = (_mouth_rows(target, u, v), _span(np.any(np.abs(u) < 1, axis=0)))
         depth = _full((v - contour(u, target.upper)) / target.half_width, *place)
+        gap = _full(contour(u, target.lower - target.upper) / target.half_width, *place)
         along, opened = _full(u, *place), _full(_opened(target, u, v), *place)
         cover = _edge(opened, OPENING_EDGE_PX) * np.clip(CORNER_TAPER * (1 - np.abs(along)), 0, 1)
-        drawn[place] = _blend(drawn[place], look_inside(interior, along, depth, teeth), cover)
+        inside = interior.look(along, depth, gap, float(target.gap / target.half_width))
+        drawn[place] = _blend(drawn[place], inside, cover)
 
     def _mouth_coordinates(self, shape: MouthShape) -> tuple[np.ndarray, np.ndarray]:
         x, y = self.grid_x - shape.centre[0], self.grid_y - shape.centre[1]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentsync.generation.engine import ClipContext, FaceWindow
-from latentsync.generation.mouth_interior import painted_interior
+from latentsync.generation.mouth_interior import Interior
 from latentsync.generation.mouth_shape import contour, measure, resting_mouth, target_shape
 from latentsync.generation.region import generated_region
 from latentsync.generation.warp import WarpEngine
@@ -138,7 +138,7 @@ def test_a_clip_that_never_opens_gets_a_painted_inside(tmp_path: Path) -> None:
 
 
 def test_painted_teeth_are_on_top() -> None:
-    interior = painted_interior(FACES[0]).astype(float)
+    interior = Interior.painted(FACES[0]).picture.astype(float)
     middle = interior[:, 100:156].mean(axis=(1, 2))
     assert middle[2:12].min() > 2 * middle[60:].max()
 
@@ -191,7 +191,7 @@ def test_skin_neither_folds_nor_tears(own_gap: float, opening: float) -> None:
     target = target_shape(own, rest, opening, 0.0)
     ramp = np.clip(np.arange(SIZE) - 236, 0, 255).astype(np.uint8)
     face = np.broadcast_to(ramp[:, None, None], (SIZE, SIZE, 3)).copy()
-    WarpCanvas.of_size(SIZE).draw(face, own, target, np.zeros((160, 256, 3), np.uint8), 0.0)
+    WarpCanvas.of_size(SIZE).draw(face, own, target, Interior(np.zeros((160, 256, 3), np.uint8), 0.0))
     middle = face[:490, 156:356, 0].astype(int)
     top, bottom = int(own.centre[1] + target.upper[0]) - 4, int(own.centre[1] + target.lower[0]) + 5
     for skin in (middle[:top], middle[bottom:]):
