@@ -10,7 +10,8 @@ from pathlib import Path
 
 from latentsync.publishing.plots import plot_run
 from tasks.reporting import STAGES
-from tasks.run import Run
+from tasks.run import Run, Submitted
+from tasks.tracking import Step
 
 INTERVAL_SECONDS = 0.5
 
@@ -77,11 +78,12 @@ def stage_progress(run: Run) -> dict[str, StageProgress]:
     steps, progress = run.steps(), {}
     for stage in STAGES:
         items = [item for item in list(run.submitted.values()) if item.stage == stage]
-        done = sum(item.units if item.done else _done_frames(steps, item.name) if item.frames else 0 for item in items)
+        done = sum(item.units if item.done else _frames_done(item, steps) for item in items)
         notes = {steps[item.name].note for item in items if item.name in steps and not item.done}
         progress[stage] = StageProgress(done, sum(item.units for item in items), ", ".join(notes - {""}))
     return progress
 
 
-def _done_frames(steps: dict, name: str) -> int:
-    return steps[name].done_frames if name in steps else 0
+def _frames_done(item: Submitted, steps: dict[str, Step]) -> int:
+    """Frames of an unfinished task; those of the overlap do not count twice."""
+    return min(steps[item.name].done_frames, item.frames) if item.name in steps else 0
