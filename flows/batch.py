@@ -1,0 +1,69 @@
+"""The batch flow: one lip-sync job for each pair of a manifest, a folder or a glob; also every night."""
+
+from typing import cast
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from configs.manifest import Pair, find_pairs
+from flows.lipsync import lipsync
+from flows.notify import END_HOOKS
+from latentsync.publishing.finished import is_finished, made_from, remember_finished
+from latentsync.publishing.outcomes import Outcome, Outcomes
+from latentsync.settings import Settings
+from latentsync.workspace import Workspace
+from tasks.tracking import run_folder
+
+
+@flow(name="lipsync-batch", persist_result=False, **END_HOOKS)
+def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Settings(), outcomes: str = "") -> State:
+    """Lip-sync many pairs, one after the other. A bad pair does not stop the rest; a finished one is skipped.
+
+    The run fails, at its end, when any pair has failed: its message and the table say which and why.
+
+    Args:
+        jobs: manifest (.csv or .jsonl with video, audio, output, settings), or a folder or glob such as
+            s3://bucket/inbox/* with videos and sounds of the same name; path or URL
+        output_folder: folder or URL for the outputs; a manifest that names every output needs none
+        settings: everything else, in groups; a manifest's line can override them
+        outcomes: file for the table of outcomes, .csv or .jsonl; empty: outcomes.csv in the output folder,
+            or else in the workspace
+    """
+    pairs = find_pairs(jobs, output_folder, settings)
+    folder = output_folder.rstrip("/") or str(run_folder(settings.run, str(flow_run.id)))
+    table = Outcomes(outcomes or f"{folder}/outcomes.csv")
+    progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))
+    try:
+        for number, pair in enumerate(pairs, start=1):
+            table.add(outcome := _outcome(pair))
+            get_run_logger().info("%s: %s %s", outcome.pair, outcome.state, outcome.message)
+            description = f"{number} of {len(pairs)} pairs: {table}"
+            update_progress_artifact(progress, 100 * number / len(pairs), description=description)
+    finally:
+        rows = [outcome.model_dump() for outcome in table.all]
+        create_table_artifact(rows, key="lipsync-batch-outcomes", description=f"{table}, see {table.location}")
+    return Failed(message=str(table)) if table.failed else Completed(message=str(table))
+
+
+def _outcome(pair: Pair) -> Outcome:
+    """Make one pair, unless it is finished or cannot be made."""
+    if pair.problem:
+        return Outcome(pair=pair.where, state="unpaired" if pair.lone else "failed", message=pair.problem)
+    workspace = Workspace.at(pair.settings.run.work_dir).root
+    source = made_from(pair.video, pair.audio, pair.settings)
+    if is_finished(workspace, pair.output, source):
+        return Outcome(pair=pair.where, state="skipped", output=pair.output, message="finished before")
+    state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
+    result = state.result(raise_on_failure=False)
+    if not state.is_completed():
+        return Outcome(pair=pair.where, state="failed", output=pair.output, message=str(result))
+    remember_finished(workspace, pair.output, source)
+    return Outcome(pair=pair.where, state="made", output=pair.output, frames=result.frames, seconds=result.seconds)
+
+
+def _quiet(settings: Settings) -> Settings:
+    """Without the webhook: the batch tells it once."""
+    return settings.model_copy(update={"run": settings.run.model_copy(update={"notify_url": ""})})

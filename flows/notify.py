@@ -1,0 +1,65 @@
+"""Tell a webhook how a run ended. Give ``notify`` to a flow as hook of its end states."""
+
+import time
+from typing import Any
+
+import httpx
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging import get_logger
+from prefect.settings import PREFECT_UI_URL
+
+from latentsync.settings import Settings
+
+TIMEOUT_SECONDS = 5.0
+BACKOFF_SECONDS = (1.0, 4.0)  # between the attempts
+
+log = get_logger("notify")
+
+
+def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
+    """Post the end of a run to ``settings.run.notify_url``. A failure to do so is logged, never raised.
+
+    The message is JSON: run_id, run, flow, state (COMPLETED, FAILED, CRASHED, CANCELLED), message,
+    output, and url where Prefect's UI is known.
+    """
+    try:
+        url = _settings(flow_run.parameters).run.notify_url
+        if url:
+            _post(url, _message(flow, flow_run, state))
+    except Exception as error:
+        log.warning("webhook of run %s was not told: %s: %s", flow_run.name, type(error).__name__, error)
+
+
+END_HOOKS: dict[str, Any] = {
+    name: [notify] for name in ("on_completion", "on_failure", "on_crashed", "on_cancellation")
+}
+
+
+def _settings(parameters: dict[str, Any]) -> Settings:
+    return Settings.model_validate(parameters.get("settings") or {})
+
+
+def _message(flow: Flow, flow_run: FlowRun, state: State) -> dict[str, Any]:
+    ui = PREFECT_UI_URL.value()
+    return {
+        "run_id": str(flow_run.id),
+        "run": flow_run.name,
+        "flow": flow.name,
+        "state": state.type.value,
+        "message": state.message or "",
+        "output": flow_run.parameters.get("output") or flow_run.parameters.get("output_folder") or "",
+        "url": f"{ui}/runs/flow-run/{flow_run.id}" if ui else "",
+    }
+
+
+def _post(url: str, message: dict[str, Any]) -> None:
+    """Post once; after a failure again, with growing pauses. Raises the last failure."""
+    for pause in (*BACKOFF_SECONDS, None):
+        try:
+            httpx.post(url, json=message, timeout=TIMEOUT_SECONDS).raise_for_status()
+            return
+        except httpx.HTTPError:
+            if pause is None:
+                raise
+            time.sleep(pause)

@@ -1,0 +1,63 @@
+"""The table of a batch: one line per pair, for people and for programs."""
+
+import csv
+import io
+import posixpath
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from latentsync.errors import InputError
+from latentsync.files import write_text
+from latentsync.records import Record
+
+
+class Outcome(Record):
+    """What became of one pair of a batch."""
+
+    pair: str  # line of the manifest, or path without suffix
+    state: Literal["made", "skipped", "unpaired", "failed"]
+    output: str = ""
+    frames: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+class Outcomes:
+    """Outcomes in the order of the pairs; the file at ``location`` holds all that are known so far."""
+
+    def __init__(self, location: str) -> None:
+        """Raises InputError for a file that is neither .csv nor .jsonl."""
+        self.suffix = posixpath.splitext(location)[1].lower()
+        if self.suffix not in (".csv", ".jsonl"):
+            raise InputError(f"outcomes {location}: a table ends in .csv or .jsonl; choose another name")
+        self.location = location
+        self.all: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Append one and write the file. Raises InputError where that cannot be written."""
+        self.all.append(outcome)
+        write_text(_csv(self.all) if self.suffix == ".csv" else _jsonl(self.all), self.location)
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Those that failed."""
+        return [outcome for outcome in self.all if outcome.state == "failed"]
+
+    def __str__(self) -> str:
+        counts = Counter(outcome.state for outcome in self.all)
+        told = ", ".join(f"{count} {state}" for state, count in counts.items()) or "there was no pair"
+        reasons = "; ".join(f"{item.output or item.pair}: {item.message}" for item in self.failed)
+        return f"{told}: {reasons}" if reasons else told
+
+
+def _csv(outcomes: Sequence[Outcome]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(Outcome.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(outcome.model_dump() for outcome in outcomes)
+    return text.getvalue()
+
+
+def _jsonl(outcomes: Sequence[Outcome]) -> str:
+    return "".join(f"{outcome.model_dump_json()}\n" for outcome in outcomes)
