@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import hypot
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ MAX_LOST_FRAMES = 25  # a face that comes back later than this at its place is t
 MIN_OVERLAP = 0.3  # intersection over union of a face's boxes in neighbouring frames, or before and after
 MIN_STAND_IN = 0.25  # of the chosen face's area: smaller ones never take its place when it is gone
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom in source pixels
 Choice = Literal["largest", "center"] | tuple[float, float]  # or the face nearest to a source pixel
 
 
@@ -20,36 +22,37 @@ class Person:
     shot: int
     frames: list[int] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)  # its place among the faces of each frame
-    box: np.ndarray = field(default_factory=lambda: np.zeros(4))  # the last one seen
+    box: Box = (0.0, 0.0, 0.0, 0.0)  # the last one seen
     area: float = 0.0  # sum over frames
     distance: float = 0.0  # from the wanted place, sum over frames
 
-    def add(self, frame: int, slot: int, box: np.ndarray, place: np.ndarray | None) -> None:
-        """See it once more."""
+    def add(self, frame: int, slot: int, box: Box, place: tuple[float, float]) -> None:
+        """See it once more; distances are measured from the pixel ``place``."""
+        left, top, right, bottom = self.box = box
         self.frames.append(frame)
         self.slots.append(slot)
-        self.box = box
-        self.area += float((box[2] - box[0]) * (box[3] - box[1]))
-        if place is not None:
-            self.distance += float(np.hypot(*((box[:2] + box[2:]) / 2 - place)))
+        self.area += (right - left) * (bottom - top)
+        self.distance += hypot((left + right) / 2 - place[0], (top + bottom) / 2 - place[1])
 
 
-def follow(boxes: Iterable[np.ndarray], shots: np.ndarray, place: np.ndarray | None = None) -> Iterator[list[Person]]:
+def follow(boxes: Iterable[list[Box]], shots: np.ndarray, place: tuple[float, float]) -> Iterator[list[Person]]:
     """Yield the people of each shot in turn.
 
-    ``boxes`` are those of each frame (n, 4), ``shots`` (M,) the shot each frame belongs to, ``place``
+    ``boxes`` are those of each frame, ``shots`` (M,) the shot each frame belongs to, ``place``
     the pixel (x, y) that distances are measured from.
     """
     people: list[Person] = []
+    near: list[Person] = []
     for frame, here in enumerate(boxes):
         if people and people[0].shot != shots[frame]:
             yield people
-            people = []
-        near = [person for person in people if frame - person.frames[-1] <= MAX_LOST_FRAMES]
+            people, near = [], []
+        near = [person for person in near if frame - person.frames[-1] <= MAX_LOST_FRAMES]
         for slot, person in enumerate(_match(here, near)):
             if person is None:
                 person = Person(int(shots[frame]))
                 people.append(person)
+                near.append(person)
             person.add(frame, slot, here[slot], place)
     if people:
         yield people
@@ -72,14 +75,16 @@ def choose(people: list[Person], choice: Choice) -> list[Person]:
     return [chosen, *sorted((p for p in others if p.area / len(p.frames) >= MIN_STAND_IN * size), key=rank)]
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    shared = float(np.prod(np.clip(sides, 0, None)))
-    return shared / float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared)
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / (sum(areas) - shared)
 
 
-def _match(boxes: np.ndarray, people: list[Person]) -> list[Person | None]:
+def _match(boxes: list[Box], people: list[Person]) -> list[Person | None]:
     """The person in each box: best overlaps first, each person once."""
     pairs = sorted(
         (

@@ -13,7 +13,7 @@ import numpy as np
 from latentsync.errors import InputError
 from latentsync.faces.align import similarity_matrices
 from latentsync.faces.detect import MIN_HEIGHT_PX, MIN_WIDTH_PX
-from latentsync.faces.identity import Choice, choose, follow, overlap
+from latentsync.faces.identity import Box, Choice, choose, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
 from latentsync.faces.shots import changes, shot_changes
 from latentsync.records import Record
@@ -105,33 +105,36 @@ def _changes(chunks: Sequence[Path]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _boxes(chunks: Sequence[Path]) -> Iterator[np.ndarray]:
+def _boxes(chunks: Sequence[Path]) -> Iterator[list[Box]]:
     for chunk in chunks:
         rows = _open(chunk)
-        for count, boxes in zip(rows["count"], rows["faces"]["box"], strict=True):
-            yield boxes[:count].copy()
+        for count, boxes in zip(rows["count"], rows["faces"]["box"].tolist(), strict=True):
+            yield boxes[:count]
 
 
 def _choose_slots(chunks: Sequence[Path], shots: np.ndarray, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
     """The chosen face's slot in each frame (M,), -1 without one, and the number of its scene (M,)."""
     slots = np.full(len(shots), -1, np.int8)
+    who = np.full(len(shots), -1)
     claimed = np.zeros(len(shots), bool)
+    people = follow(_boxes(chunks), shots, _place(chunks, choice))
+    for number, person in enumerate(person for shot in people for person in choose(shot, choice)):
+        frames, seen_in = np.array(person.frames), np.array(person.slots)
+        free = ~claimed[frames]
+        slots[frames[free]], who[frames[free]] = seen_in[free], number
+        claimed[frames[0] : frames[-1] + 1] = True
     begins = np.diff(shots, prepend=shots[:1]) != 0
-    for people in follow(_boxes(chunks), shots, _place(chunks, choice)):
-        for person in choose(people, choice):
-            frames = np.array(person.frames)
-            free = ~claimed[frames]
-            slots[frames[free]] = np.array(person.slots)[free]
-            claimed[frames[0] : frames[-1] + 1] = True
-            begins[frames[free][:1]] = True
+    seen = np.flatnonzero(who >= 0)
+    begins[seen[1:]] |= np.diff(who[seen]) != 0
     return slots, np.cumsum(begins)
 
 
-def _place(chunks: Sequence[Path], choice: Choice) -> np.ndarray | None:
-    """The pixel that the wanted face is nearest to, if that is what counts."""
-    if choice == "largest":
-        return None
-    return _open(chunks[0])["centre"][0] if choice == "center" else np.array(choice)
+def _place(chunks: Sequence[Path], choice: Choice) -> tuple[float, float]:
+    """The pixel that faces are measured from."""
+    if not isinstance(choice, str):
+        return choice
+    x, y = _open(chunks[0])["centre"][0].tolist()
+    return x, y
 
 
 def _copy_faces(chunks: Sequence[Path], slots: np.ndarray, track: np.ndarray) -> None:

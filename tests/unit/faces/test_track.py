@@ -147,6 +147,13 @@ def test_another_face_stands_in_when_the_chosen_one_has_left(tmp_path):
     assert track["box"][39, 0] < 400 < 700 < track["box"][40, 0]
 
 
+def test_a_stand_in_before_and_after_makes_scenes_of_its_own(tmp_path):
+    rows = detection_rows(60)
+    add_face(rows, range(60), RIGHT, width=140)
+    add_face(rows, range(10, 50), LEFT, width=220)
+    assert own_runs(track_of(rows, tmp_path)) == [(0, 10), (10, 50), (50, 60)]
+
+
 def test_nobody_stands_in_while_the_chosen_face_looks_away(tmp_path):
     rows = detection_rows(60)
     add_face(rows, [*range(20), *range(35, 60)], LEFT, width=200)
