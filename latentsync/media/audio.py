@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+import av
 import ffmpeg
 
 from latentsync.errors import InternalError
@@ -17,7 +18,7 @@ SURROUND_KBPS_PER_CHANNEL = 64  # 5.1 at 384 kbit/s, as on broadcast
 LAYOUT_NAMES = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 # Time 0 is the file's own: sound that starts later gets silence before it, holes are filled.
 FROM_ZERO = "aresample=async=1:first_pts=0"
-FASTSTART = {".mp4", ".m4v", ".mov"}
+MOV_SUFFIXES = {".mp4", ".m4v", ".mov"}
 
 
 def extract_mono_16k(audio: AudioInfo, out: Path) -> Path:
@@ -54,8 +55,9 @@ def mux(
         voice = min(total, -(-audio.samples * rate // audio.sample_rate_hz))
         sound = _joined(_trimmed(audio, rate, 0, voice), _trimmed(original, rate, voice, total), audio.channels)
     coding = {"c:v": "copy", "c:a": "aac", "b:a": 1000 * max(audio_kbps, SURROUND_KBPS_PER_CHANNEL * audio.channels)}
-    if out.suffix.lower() in FASTSTART:
-        coding["movflags"] = "+faststart"
+    if out.suffix.lower() in MOV_SUFFIXES:
+        # Edit lists count in movie time: milliseconds by default, too coarse for samples.
+        coding |= {"movflags": "+faststart", "movie_timescale": rate, **_apple_tag(video_only)}
     with whole_file(out) as part:
         output = ffmpeg.output(video, sound, str(part), ac=audio.channels, **coding)
         run(output.global_args(*QUIET, "-y").compile(), out, InternalError)
@@ -70,6 +72,12 @@ def output_samples(timeline: Timeline, audio: AudioInfo) -> int:
 def aac_rate(rate_hz: int) -> int:
     """The rate itself where AAC has it, else the next higher one, at most 96 kHz."""
     return min((rate for rate in AAC_RATES_HZ if rate >= rate_hz), default=AAC_RATES_HZ[-1])
+
+
+def _apple_tag(video: Path) -> dict[str, str]:
+    """Apple's players want HEVC called hvc1; the muxer's default is hev1."""
+    with av.open(str(video)) as container:
+        return {"tag:v": "hvc1"} if container.streams.video[0].codec.canonical_name == "hevc" else {}
 
 
 def _trimmed(audio: AudioInfo, rate: int, start: int, end: int) -> "ffmpeg.nodes.FilterableStream":

@@ -17,7 +17,8 @@ ENTERABLE = {"mov", "matroska", "webm", "avi", "flv", "asf", "mxf"}
 STATES_DURATION = {"mov", "matroska", "webm", "avi", "flv", "asf", "mxf", "wav", "w64", "flac", "aiff", "caf"}
 SLACK_SECONDS = Fraction(1, 2)  # containers round durations, and the last sample may lack its own
 RIFF_SLACK_BYTES = 1024  # some writers count their own header or padding
-STANDARD_RATES = [Fraction(n * 1000, d) for n in (24, 25, 30, 48, 50, 60, 120) for d in (1000, 1001)]
+STANDARD_RATES = [Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 120)]
+STANDARD_RATES += [Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120)]
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_a_file_that_shrinks_after_the_probe_is_named(numbered, tmp_path):
     path.write_bytes(numbered.read_bytes())
     video = probe_video(path, FPS)
     path.write_bytes(numbered.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match="shrinking.mp4"):
+    with pytest.raises(InputError, match="shrinking"):
         list(read_range(video, 0, 100))
 
 

@@ -154,8 +154,15 @@ def test_the_matrix_is_the_tagged_or_the_usual_one(silent, size, space, matrix):
 
 @pytest.mark.parametrize(
     ("average", "rate"),
-    [("25/1", "25"), ("2997/100", "30000/1001"), ("24000/1001", "24000/1001"), ("24/1", "24"), ("29831/1000", "30")]
-    + [("15/1", "15"), ("0/0", "50")],
+    [
+        ("25/1", "25"),
+        ("2997/100", "30000/1001"),
+        ("24000/1001", "24000/1001"),
+        ("24/1", "24"),
+        ("24831/1000", "25"),
+        ("15/1", "15"),
+        ("0/0", "50"),
+    ],
 )
 def test_the_nominal_rate_is_a_standard_one(average, rate):
     assert nominal_rate({"avg_frame_rate": average, "r_frame_rate": "50/1"}) == Fraction(rate)
