@@ -1,14 +1,14 @@
 """The voice: as 16 kHz mono for analysis, and in the finished file, exact to the sample."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import ffmpeg
 
 from latentsync.errors import InternalError
 from latentsync.media.atomic import whole_file
-from latentsync.media.ffmpeg import QUIET, run
+from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.timeline import Timeline
 from latentsync.records import AudioInfo
 
@@ -59,7 +59,7 @@ def mux(
         # Edit lists count in movie time: milliseconds by default, too coarse for samples.
         coding |= {"movflags": "+faststart", "movie_timescale": rate, **_apple_tag(video_only)}
     with whole_file(out) as part:
-        output = ffmpeg.output(video, sound, str(part), ac=audio.channels, **coding)
+        output = ffmpeg.output(video, sound, str(part), ac=audio.channels, **coding, **REPRODUCIBLE)
         run(output.global_args(*QUIET, "-y").compile(), out, InternalError)
     return out
 
@@ -80,16 +80,14 @@ def _apple_tag(video: Path) -> dict[str, str]:
         return {"tag:v": "hvc1"} if container.streams.video[0].codec.canonical_name == "hevc" else {}
 
 
-def _trimmed(audio: AudioInfo, rate: int, start: int, end: int) -> "ffmpeg.nodes.FilterableStream":
+def _trimmed(audio: AudioInfo, rate: int, start: int, end: int) -> Any:
     """Samples ``[start, end)`` at ``rate``, with silence where the sound has ended."""
     sound = ffmpeg.input(str(audio.file.path))["a:0"]
     sound = sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("aresample", rate)
     return sound.filter("apad").filter("atrim", start_sample=start, end_sample=end).filter("asetpts", "N/SR/TB")
 
 
-def _joined(
-    voice: "ffmpeg.nodes.FilterableStream", rest: "ffmpeg.nodes.FilterableStream", channels: int
-) -> "ffmpeg.nodes.FilterableStream":
+def _joined(voice: Any, rest: Any, channels: int) -> Any:
     if layout := LAYOUT_NAMES.get(channels):
         voice, rest = (part.filter("aformat", channel_layouts=layout) for part in (voice, rest))
     return ffmpeg.concat(voice, rest, v=0, a=1)

@@ -9,7 +9,7 @@ import ffmpeg
 from latentsync.errors import InputError
 from latentsync.media.atomic import whole_file
 from latentsync.media.container import Description, describe, enterable, walk_packets
-from latentsync.media.ffmpeg import QUIET, run
+from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.probe import video_info
 from latentsync.records import VideoInfo, file_sha256
 
@@ -54,6 +54,8 @@ def _copy(path: Path, out: Path, codecs: Mapping[str, str | int]) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     source = ffmpeg.input(str(path), fflags="+genpts")  # MPEG-PS lacks some
     with whole_file(out) as part:
-        output = ffmpeg.output(source["V:0"], source["a:0?"], str(part), fps_mode="passthrough", **codecs)
+        output = ffmpeg.output(
+            source["V:0"], source["a:0?"], str(part), fps_mode="passthrough", **codecs, **REPRODUCIBLE
+        )
         run(output.global_args(*QUIET, "-y").compile(), path)
     return out

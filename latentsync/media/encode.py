@@ -19,7 +19,7 @@ from latentsync.errors import InternalError, LipsyncError
 from latentsync.frames import Frame
 from latentsync.media.atomic import whole_file
 from latentsync.media.decode import read_raw
-from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
+from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, Ffmpeg, run
 from latentsync.media.pixels import layout_of, option_tags
 from latentsync.records import VideoInfo
 from latentsync.settings import EncodeSettings
@@ -44,7 +44,7 @@ class ClipWriter:
         raw, coded = self._options
         with contextlib.ExitStack() as stack:
             self._part = stack.enter_context(whole_file(self.out))
-            output = ffmpeg.input("pipe:0", format="rawvideo", **raw).output(str(self._part), **coded)
+            output = ffmpeg.input("pipe:0", format="rawvideo", **raw).output(str(self._part), **coded, **REPRODUCIBLE)
             command = output.global_args(*QUIET, "-y").compile()
             self._process = stack.enter_context(Ffmpeg(command, self.out, stdin=True, blame=InternalError))
             self._stack = stack.pop_all()

@@ -17,6 +17,7 @@ PIPE_BYTES = 1 << 20  # Linux's default limit for an unprivileged pipe; +20-25 %
 COMPLAINT_LINES = 5
 ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # of ffmpeg's objects: nothing to the reader
 QUIET = ("-nostdin", "-hide_banner", "-v", "error")
+REPRODUCIBLE = {"fflags": "+bitexact"}  # no random ids or dates in the file: equal work, equal digest
 
 
 class Ffmpeg:

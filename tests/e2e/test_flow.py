@@ -1,0 +1,109 @@
+"""The whole flow on a real clip, through Prefect."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from flows.lipsync import lipsync
+from latentsync.errors import SegmentsFailed
+from latentsync.publishing.report import Report
+from latentsync.settings import Settings
+from tests.e2e.conftest import Clip
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+FRAMES = 230  # 9.2 s of voice at 25 fps
+
+
+def run(clip: Clip, work_dir: Path, output: Path, force: list[int] | None = None, **groups: dict) -> Report:
+    values = {"segments": {"segment_seconds": 2}, **groups}
+    values["run"] = {"work_dir": str(work_dir), "retries": 0, **values.get("run", {})}
+    return lipsync(str(clip.video), str(clip.voice), str(output), Settings.model_validate(values), force)
+
+
+def made(report: Report, stage: str) -> list[int]:
+    """Segments that a stage really made in this run."""
+    return [segment.index for segment in report.segments if not getattr(segment, stage).cached]
+
+
+@pytest.fixture(scope="module")
+def first(clip: Clip, work_dir: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: None):
+    output = tmp_path_factory.mktemp("out") / "first.mp4"
+    return run(clip, work_dir, output), output
+
+
+def test_the_output_has_every_frame_and_sample(first: tuple[Report, Path]) -> None:
+    report, output = first
+    assert len(report.segments) >= 3
+    assert made(report, "generate") == made(report, "render") == list(range(len(report.segments)))
+    with av.open(str(output)) as file:
+        video, sound = file.streams.video[0], file.streams.audio[0]
+        assert (video.codec_context.width, video.codec_context.height) == (640, 640)
+        assert video.average_rate == Fraction(25)
+        assert sum(1 for packet in file.demux(video) if packet.size) == FRAMES == report.frames
+        assert (sound.codec_context.sample_rate, sound.codec_context.channels) == (44_100, 1)
+        assert abs(float(sound.duration * sound.time_base) - FRAMES / 25) < 1024 / 44_100
+
+
+def test_a_second_run_makes_nothing(first: tuple[Report, Path], clip: Clip, work_dir: Path, tmp_path: Path) -> None:
+    again = run(clip, work_dir, tmp_path / "again.mp4")
+    assert made(again, "generate") == made(again, "render") == []
+    assert (tmp_path / "again.mp4").read_bytes() == first[1].read_bytes()
+
+
+def test_a_new_crf_renders_but_does_not_generate(
+    first: tuple[Report, Path], clip: Clip, work_dir: Path, tmp_path: Path
+) -> None:
+    report = run(clip, work_dir, tmp_path / "crf.mp4", encode={"crf": 30, "preset": "ultrafast"})
+    assert made(report, "generate") == []
+    assert made(report, "render") == [segment.index for segment in report.segments]
+
+
+def test_a_forced_segment_is_made_again_alone(
+    first: tuple[Report, Path], clip: Clip, work_dir: Path, tmp_path: Path
+) -> None:
+    report = run(clip, work_dir, tmp_path / "forced.mp4", force=[1])
+    assert made(report, "generate") == made(report, "render") == [1]
+    assert (tmp_path / "forced.mp4").read_bytes() == first[1].read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "flip a bit"])
+def test_a_damaged_face_clip_is_made_again_alone(
+    damage: str, first: tuple[Report, Path], clip: Clip, work_dir: Path, tmp_path: Path
+) -> None:
+    victim = sorted(work_dir.glob("*/generate/*.mkv"))[2]
+    content = bytearray(victim.read_bytes())
+    if damage == "delete":
+        victim.unlink()
+    elif damage == "truncate":
+        victim.write_bytes(content[:-100])
+    else:
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content)
+    report = run(clip, work_dir, tmp_path / "mended.mp4")
+    assert len(made(report, "generate")) == 1
+    assert made(report, "render") == []
+    assert (tmp_path / "mended.mp4").read_bytes() == first[1].read_bytes()
+
+
+def test_a_segment_that_fails_leaves_the_others_done(clip: Clip, tmp_path: Path) -> None:
+    work_dir, output = tmp_path / "work", tmp_path / "out.mp4"
+    report = run(clip, work_dir, output)
+    victim = sorted(work_dir.glob("*/render/*.mp4"))[1]
+    for path in work_dir.glob("*/render/*.mp4"):
+        path.unlink()
+    (victim / "in the way").mkdir(parents=True)  # its render cannot get its name
+    output.write_text("old")
+    with pytest.raises(SegmentsFailed) as failed:
+        run(clip, work_dir, output)
+    assert len(failed.value.reasons) == 1
+    assert str(victim) in str(failed.value)
+    assert output.read_text() == "old"
+
+    (victim / "in the way").rmdir()
+    victim.rmdir()
+    mended = run(clip, work_dir, output)
+    assert [f"render-{index:03d}" for index in made(mended, "render")] == list(failed.value.reasons)
+    assert mended.frames == report.frames

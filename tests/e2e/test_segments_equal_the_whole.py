@@ -1,0 +1,41 @@
+"""Promise 1: face clips made of segments of any length are bit-identical to those of one whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentsync.job import Job, Plan
+from latentsync.media.encode import read_faces
+from latentsync.settings import Settings
+from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
+from tasks.segments import generate
+from tests.e2e.conftest import Clip
+
+pytestmark = pytest.mark.slow
+
+
+def face_clips(clip: Clip, work_dir: Path, segment_seconds: float) -> tuple[Job, Plan, dict[int, list[np.ndarray]]]:
+    """Frame -> its faces in every clip that holds it."""
+    groups = {"run": {"work_dir": str(work_dir)}, "segments": {"segment_seconds": segment_seconds}}
+    job = probe.fn(str(clip.video), str(clip.voice), str(work_dir / "out.mp4"), Settings.model_validate(groups))
+    detections = [find_faces.fn(job, *chunk) for chunk in face_chunks(job)]
+    job_plan, features = plan.fn(job, track.fn(job, detections)), voice.fn(job)
+    faces: dict[int, list[np.ndarray]] = {}
+    for segment in job_plan.segments:
+        made = generate.fn(job, job_plan, features, segment).clip
+        for frame, face in enumerate(read_faces(made.file.path, 0, made.end - made.start), made.start):
+            faces.setdefault(frame, []).append(face)
+    return job, job_plan, faces
+
+
+def test_face_clips_of_segments_equal_those_of_the_whole(clip: Clip, tmp_path: Path) -> None:
+    job, whole_plan, whole = face_clips(clip, tmp_path, 1000)
+    _, parts_plan, parts = face_clips(clip, tmp_path, 2)
+    assert len(whole_plan.segments) == 1
+    assert len(parts_plan.segments) >= 4
+    assert sorted(whole) == sorted(parts) == list(range(job.timeline.frames))
+    assert sum(len(versions) > 1 for versions in parts.values()) == 16 * (len(parts_plan.segments) - 1)
+    for frame, (face,) in whole.items():
+        for version in parts[frame]:
+            np.testing.assert_array_equal(version, face, err_msg=f"frame {frame}")
