@@ -1,7 +1,7 @@
 """Is memory flat? Runs a clip looped to 1, 5 and 10 minutes and prints peak memory and speed of each.
 
-Memory is sampled from outside, twice a second: the sum over the command and all its children of their
-proportional set sizes (resident memory, with each shared page counted once).
+Memory is sampled from outside, twice a second: what is resident for the command and all its children,
+shared pages counted once (see MemoryWatch).
 """
 
 import argparse

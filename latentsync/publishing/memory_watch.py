@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -26,11 +27,12 @@ class MemorySample(NamedTuple):
 class MemoryWatch:
     """Samples the memory of process ``pid`` (default: this one) and all its descendants until it is left.
 
-    ``rss_mib`` is the sum of the proportional set sizes (Linux: each shared page counts once over all
-    processes that share it; memory-mapped files count while resident); elsewhere the sum of the resident
-    set sizes, which counts shared pages once per process. Processes that live shorter than
-    ``interval_seconds`` can be missed. GPU memory is that of the tree's processes in NVML, or this
-    process' reserved memory in torch's allocator where that is more; 0 without a GPU.
+    ``rss_mib`` is resident memory without counting shared pages twice (Linux): anonymous memory by
+    proportional set size, plus per program the largest set of mapped files that one of its processes
+    holds. Unlike plain PSS it does not depend on what else runs on the machine. Elsewhere it is the sum
+    of the resident set sizes. Processes that live shorter than ``interval_seconds`` can be missed.
+    ``gpu_mib`` is what NVML counts for the tree's processes, or the most that torch reserved in this
+    process where that is more; 0 without a GPU.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class MemoryWatch:
     def sample(self) -> None:
         """Take one sample now."""
         processes = _tree(self._root)
-        rss_mib = sum(_resident_bytes(process) for process in processes) / MIB
+        rss_mib = _resident_bytes(processes) / MIB
         gpu_mib = self._gpu.used_bytes({process.pid for process in processes}) / MIB
         self.peak_rss_mib = max(self.peak_rss_mib, rss_mib)
         self.peak_gpu_mib = max(self.peak_gpu_mib, gpu_mib)
@@ -96,14 +98,24 @@ def _tree(root: psutil.Process) -> list[psutil.Process]:
     return []
 
 
-def _resident_bytes(process: psutil.Process) -> int:
-    try:
-        with open(f"/proc/{process.pid}/smaps_rollup") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
-    except (OSError, StopIteration):  # not Linux, another user's process, or one that has ended
-        with contextlib.suppress(psutil.Error):
-            return process.memory_info().rss
-    return 0
+def _resident_bytes(processes: list[psutil.Process]) -> int:
+    anonymous_bytes, mapped_bytes = 0, defaultdict[str, int](int)
+    for process in processes:
+        program, anonymous, mapped = _parts(process)
+        anonymous_bytes += anonymous
+        mapped_bytes[program] = max(mapped_bytes[program], mapped)
+    return anonymous_bytes + sum(mapped_bytes.values())
+
+
+def _parts(process: psutil.Process) -> tuple[str, int, int]:
+    """(program, bytes of its own, bytes of mapped files) of a process; nothing of one that has ended."""
+    with contextlib.suppress(OSError, KeyError), open(f"/proc/{process.pid}/smaps_rollup") as file:
+        kib = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
+        program = os.readlink(f"/proc/{process.pid}/exe")
+        return program, kib["Pss_Anon"] * 1024, (kib["Rss"] - kib["Anonymous"]) * 1024
+    with contextlib.suppress(psutil.Error):  # not Linux, or another user's process
+        return "", process.memory_info().rss, 0
+    return "", 0, 0
 
 
 class _GpuMemory:
@@ -131,8 +143,7 @@ class _GpuMemory:
 
 def _torch_bytes() -> int:
     """Largest memory reserved so far by this process on all GPUs; never imports torch, nor starts CUDA."""
-    torch: Any = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)  # missing while another thread is just importing torch
-    if not getattr(cuda, "is_initialized", bool)():
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():
         return 0
     return sum(cuda.max_memory_reserved(index) for index in range(cuda.device_count()))
