@@ -94,7 +94,8 @@ def find_faces(
         _fill(row, [_to_source(face, scale) for face in detector.detect(rgb)])
         rows.append(row)
         on_frame(done)
-    np.save(out, np.array(rows, DETECTION_DTYPE))
+    with open(out, "wb") as file:  # by name, numpy would change a suffix it does not know
+        np.save(file, np.array(rows, DETECTION_DTYPE))
     return len(rows)
 
 

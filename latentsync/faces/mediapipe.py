@@ -8,6 +8,7 @@ a part of the picture that stays where it is while the face stays in it, and a m
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,8 @@ class MediapipeDetector:
 
     def __init__(self) -> None:
         self._finder = _new_finder()
+        self._graphs = [self._finder]
+        weakref.finalize(self, _close, self._graphs)  # unclosed, each keeps 20 MiB and 2 threads for ever
         self._views: list[_View] = []
         self._spare: list[Any] = []  # idle mesh trackers: making one takes 70 ms
         self._until_find = 0
@@ -66,13 +69,19 @@ class MediapipeDetector:
             known = any(_covers(mesh, centre) for _, mesh in seen + fresh)
             if known or len(seen) + len(fresh) == MAX_FACES:
                 continue
-            view = _View(self._spare.pop() if self._spare else _new_mesh(), float(detection.score[0]))
+            view = _View(self._idle_mesh(), float(detection.score[0]))
             mesh = view.open(rgb, centre, side)
             if mesh is None or not _covers(mesh, centre):
                 self._spare.append(view.mesh)
             else:
                 fresh.append((view, mesh))
         return fresh
+
+    def _idle_mesh(self) -> Any:
+        if not self._spare:
+            self._spare.append(_new_mesh())
+            self._graphs.append(self._spare[-1])
+        return self._spare.pop()
 
 
 class _View:
@@ -117,6 +126,11 @@ class _View:
         inside_low = (low - margin >= (left, top)) | (np.array([left, top]) == 0)
         inside_high = (high + margin <= (right, bottom)) | (np.array([right, bottom]) == shape[1::-1])
         return bool(inside_low.all() and inside_high.all())
+
+
+def _close(graphs: list) -> None:
+    for graph in graphs:
+        graph.close()
 
 
 def _new_finder() -> Any:

@@ -41,7 +41,7 @@ def crop_of(face: np.ndarray) -> np.ndarray:
     from torch.nn.functional import interpolate
 
     width, height = crop_size(len(face))
-    image = from_numpy(np.require(face, requirements="CW")).permute(2, 0, 1)[None]
+    image = from_numpy(np.require(face, requirements=["C", "W"])).permute(2, 0, 1)[None]
     crop = interpolate(image, (height, width), mode="bicubic", antialias=True)
     return crop[0].permute(1, 2, 0).numpy()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from latentsync.errors import InputError
@@ -117,6 +118,15 @@ def test_a_head_that_leaves_the_picture_is_left_out(portrait, detector, tmp_path
     counts = detections(frames, detector, tmp_path)["count"]
     assert counts[0] == 1
     assert counts[-1] == 0
+
+
+def test_a_detector_that_is_dropped_lets_go_of_its_threads(portrait):
+    def use_one() -> int:
+        load_detector("mediapipe").detect(place(portrait, (320, 240, 1.0)))
+        return psutil.Process().num_threads()
+
+    first = use_one()
+    assert max(use_one() for _ in range(3)) <= first
 
 
 def test_insightface_is_optional_and_says_what_it_needs(monkeypatch, tmp_path):
