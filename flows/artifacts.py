@@ -88,25 +88,25 @@ class _ProgressArtifact:
     def _describe(self, stages: dict[str, StageProgress], left: int) -> str:
         (began, before), (now, done) = self._samples[0], self._samples[-1]
         rate = (done - before) / (now - began) if now > began else 0.0
-        lines = [f"{name}: {stage.done} of {stage.total} {stage.note}" for name, stage in stages.items() if stage.total]
-        speed = f"{rate / len(PER_SEGMENT):.1f} frames/s, {_duration(left / rate)} left" if rate and left else ""
-        return "\n\n".join(filter(None, [speed, *lines])) or "starting"
+        lines = [
+            f"- {name}: {stage.done} of {stage.total} {stage.note}" for name, stage in stages.items() if stage.total
+        ]
+        speed = f"**{rate / len(PER_SEGMENT):.1f} frames/s, {_duration(left / rate)} left**\n" if rate and left else ""
+        return "\n".join(filter(None, [speed, *lines])) or "starting"
 
 
 def _segments(run: Run) -> None:
     """Table of segments: what was done to each, where, and what it took."""
-    generated = [item for item in run.submitted.values() if item.stage == "generate"]
     steps, rows, start = run.steps(), [], 0
-    for item in generated:
-        end, index = start + item.frames, item.name.removeprefix("generate-")
-        row: dict[str, Any] = {"segment": int(index), "frames": f"{start} to {end - 1}"}
+    for item in [item for item in run.submitted.values() if item.stage == "generate"]:
+        number = item.name.removeprefix("generate-")
+        segment = {"segment": int(number), "frames": f"{start} to {start + item.frames - 1}"}
         for stage in PER_SEGMENT:
-            name = f"{stage}-{index}"
-            row |= {f"{stage}: {key}": value for key, value in _told(run.submitted.get(name), steps.get(name)).items()}
-        rows.append(row)
-        start = end
+            name = f"{stage}-{number}"
+            rows.append({**segment, "stage": stage, **_told(run.submitted.get(name), steps.get(name))})
+        start += item.frames
     if rows:
-        create_table_artifact(rows, key="lipsync-segments", description="Segments and what was done to them")
+        create_table_artifact(rows, key="lipsync-segments", description="Segments, and what this run did to them")
 
 
 def _told(item: Submitted | None, step: Step | None) -> dict[str, Any]:

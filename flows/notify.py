@@ -6,15 +6,13 @@ from typing import Any
 import httpx
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.logging import get_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect.settings import PREFECT_UI_URL
 
 from latentsync.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
 BACKOFF_SECONDS = (1.0, 4.0)  # between the attempts
-
-log = get_logger("notify")
 
 
 def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
@@ -28,7 +26,7 @@ def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
         if url:
             _post(url, _message(flow, flow_run, state))
     except Exception as error:
-        log.warning("webhook of run %s was not told: %s: %s", flow_run.name, type(error).__name__, error)
+        flow_run_logger(flow_run, flow).warning("the webhook was not told: %s: %s", type(error).__name__, error)
 
 
 END_HOOKS: dict[str, Any] = {
