@@ -1,10 +1,13 @@
 """Files of tensors: mapped instead of read, checked by name and shape, never twice in memory."""
 
 import ctypes
+import hashlib
+import json
 import mmap
+import os
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from latentsync.errors import WeightsError
 
 LISTED = 10  # names shown of each kind of mismatch
-MADV_DONTNEED = 4  # <sys/mman.h> on Linux: drop the pages, read them again when touched
+_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -59,7 +62,8 @@ def load_strictly(
     expected = module.state_dict()
     if findings := mismatches(expected, tensors):
         raise WeightsError(f"{source} does not fit this model: {'; '.join(findings)}")
-    loaded = {name: _placed(tensors[name], device, dtype) for name in expected}
+    pages = MappedPages(source)
+    loaded = {name: _placed(tensors[name], device, dtype, pages) for name in expected}
     module.load_state_dict(loaded, assign=True)
     return module.eval().requires_grad_(False)
 
@@ -78,12 +82,66 @@ def mismatches(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> l
     return [f"{len(names)} {kind}: {_first(names)}" for kind, names in findings if names]
 
 
-def release_pages(tensor: Tensor) -> None:
-    """Drop the whole memory pages under a tensor that is MAPPED FROM A FILE and unchanged."""
-    start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-    end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-    if end > start:
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTNEED)
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], source: Path, dtype: torch.dtype, metadata: Mapping[str, str]
+) -> str:
+    """Write ``tensors`` of ``source`` as ``dtype``, one at a time; returns the file's sha256.
+
+    The form: https://huggingface.co/docs/safetensors#format (length, JSON header, numbers).
+    """
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, tensor in tensors.items():
+        end = offset + tensor.numel() * dtype.itemsize
+        header[name] = {
+            "dtype": _DTYPES[dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # numbers start at a multiple of 8 bytes
+    digest = hashlib.sha256()
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with open(temporary, "wb") as file:
+            for piece in _pieces(text, tensors, source, dtype):
+                file.write(piece)
+                digest.update(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest.hexdigest()
+
+
+class MappedPages:
+    """The memory that this process has mapped from one file."""
+
+    def __init__(self, path: Path):
+        maps = Path("/proc/self/maps")  # Linux; elsewhere the system itself must drop the pages
+        lines = [line.split(maxsplit=5) for line in maps.read_text().splitlines()] if maps.exists() else []
+        ours = [fields[0].split("-") for fields in lines if fields[5:] == [str(path.resolve())]]
+        self._ranges = [(int(start, 16), int(end, 16)) for start, end in ours]
+
+    def release(self, tensor: Tensor) -> None:
+        """Drop the whole pages under ``tensor`` if it lies in the file: they count as resident memory."""
+        first, last = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
+        start, end = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE, last // mmap.PAGESIZE * mmap.PAGESIZE
+        if start < end and any(low <= first and last <= high for low, high in self._ranges):
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
+def _pieces(
+    header: bytes, tensors: Mapping[str, Tensor], source: Path, dtype: torch.dtype
+) -> Iterator[bytes | memoryview]:
+    yield len(header).to_bytes(8, "little")
+    yield header
+    pages = MappedPages(source)
+    for tensor in tensors.values():
+        yield tensor.to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data
+        pages.release(tensor)
 
 
 def _open_safetensors(path: Path) -> dict[str, Tensor]:
@@ -97,11 +155,11 @@ def _open_pickled(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
-def _placed(tensor: Tensor, device: str | torch.device, dtype: torch.dtype) -> Tensor:
-    """A copy on the device; the pages of the mapped original are given back."""
+def _placed(tensor: Tensor, device: str | torch.device, dtype: torch.dtype, pages: MappedPages) -> Tensor:
+    """A copy on the device; the memory of the original is given back."""
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     placed = tensor.to(device=device, dtype=dtype, memory_format=layout, copy=True)
-    release_pages(tensor)
+    pages.release(tensor)
     return placed
 
 

@@ -46,20 +46,21 @@ def extract_features(
 
     Raises ``InputError`` for other audio or none, ``WeightsError`` for weights that do not fit.
     """
+    return write_features(audio, load_whisper(whisper_weights, device), out)
+
+
+def write_features(audio: Path, encoder: WhisperEncoder, out: Path) -> VoiceFeatures:
+    """``extract_features`` with an encoder that is loaded already, on the encoder's device."""
     voice = Voice(audio)
     rows = voice.mel_frames // 2
     if rows == 0:
         raise InputError(f"{audio} has {voice.samples} samples; a voice needs at least 320 (20 ms)")
-    encoder = load_whisper(whisper_weights, device)
     config = encoder.config
-    header = {
-        "shape": (rows, config.layers + 1, config.channels),
-        "descr": "<f4",
-        "fortran_order": False,
-    }
+    shape = (rows, config.layers + 1, config.channels)
     with open(out, "wb") as file:  # written in order, not through a map: a map would stay resident
+        header = {"shape": shape, "descr": "<f4", "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in _faded(_windows(voice, encoder, device), config.positions):
+        for block in _faded(_windows(voice, encoder), config.positions):
             file.write(block.tobytes())
     return VoiceFeatures(out, voice.samples)
 
@@ -78,9 +79,9 @@ def frame_tokens(path: Path, start: int, end: int, fps: Fraction) -> np.ndarray:
 
 
 @torch.no_grad()
-def _windows(voice: Voice, encoder: WhisperEncoder, device: str | torch.device) -> Iterator[tuple[int, np.ndarray]]:
+def _windows(voice: Voice, encoder: WhisperEncoder) -> Iterator[tuple[int, np.ndarray]]:
     """First row and rows (T, layers, C) of each window; only a lone window is padded."""
-    positions = encoder.config.positions
+    positions, device = encoder.config.positions, encoder.positional_embedding.device
     rows = voice.mel_frames // 2
     peak = loudest(voice)
     last = max(rows - positions, 0)

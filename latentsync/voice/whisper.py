@@ -85,8 +85,16 @@ class WhisperEncoder(nn.Module):
         self.config = config
         self.conv1 = nn.Conv1d(config.mel_bins, config.channels, 3, padding=1)
         self.conv2 = nn.Conv1d(config.channels, config.channels, 3, stride=2, padding=1)
-        self.register_buffer("positional_embedding", torch.zeros(config.positions, config.channels))
+        self.register_buffer("positional_embedding", torch.empty(config.positions, config.channels))
         self.blocks = nn.ModuleList(WhisperBlock(config.channels, config.heads) for _ in range(config.layers))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Fill the table of positions: sines, then cosines, of rates from 1 to 1/10000 per row."""
+        positions, channels = self.positional_embedding.shape
+        rates = torch.logspace(0, -4, channels // 2, device=self.positional_embedding.device)
+        angles = torch.arange(positions, device=rates.device)[:, None] * rates
+        self.positional_embedding.copy_(torch.cat([angles.sin(), angles.cos()], dim=1))
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, mel_bins, 2 * positions) -> (B, positions, layers + 1, channels), no final norm."""
