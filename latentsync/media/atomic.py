@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from latentsync.errors import InputError, TransientError
+from latentsync.errors import TransientError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def whole_file(out: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``out`` (same suffix); fsync and rename it when the block succeeds.
 
-    Raises TransientError when the disk is full and InputError when the folder cannot be written.
+    Raises TransientError when the disk is full, within the block too.
     """
     part = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}.part{out.suffix}")
     try:
@@ -23,7 +25,9 @@ def whole_file(out: Path) -> Iterator[Path]:
         os.replace(part, out)
         _sync(out.parent)
     except OSError as error:
-        raise _explained(error, out) from error
+        if error.errno in FULL:
+            raise TransientError(f"{out}: the disk is full; free some space, then run again") from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -34,9 +38,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _explained(error: OSError, out: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TransientError(f"{out}: the disk is full; free some space, then run again")
-    return InputError(f"{out}: cannot be written ({error}); choose a folder that exists and is writable")

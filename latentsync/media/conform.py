@@ -1,5 +1,6 @@
 """Files that cannot be entered reliably in the middle are rewritten once; the copy is then the source."""
 
+import contextlib
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from latentsync.records import VideoInfo, file_sha256
 
 LONGEST_GOP_SECONDS = 60  # a range read decodes up to one GOP; beyond this, one lossless copy is cheaper
 COPY = {"codec": "copy"}
+COPY_PICTURES = {"c:v": "copy", "c:a": "flac"}
 LOSSLESS = {"c:v": "ffv1", "level": 3, "g": 1, "slices": 4, "c:a": "flac"}
 
 
@@ -37,10 +39,11 @@ def prepare_video(path: Path, fps: Fraction | None, work_dir: Path) -> VideoInfo
 
 
 def _remuxed(found: Description, work_dir: Path) -> Path:
-    try:
-        return _copy(found.path, work_dir / _name("remuxed", found), COPY)
-    except InputError:  # no time stamps to copy, or a codec that Matroska does not hold
-        return _copy(found.path, work_dir / _name("lossless", found), LOSSLESS)
+    """The cheapest copy into Matroska that works: some sound codecs, or missing time stamps, forbid the first."""
+    for how, codecs in (("remuxed", COPY), ("remuxed-flac", COPY_PICTURES)):
+        with contextlib.suppress(InputError):
+            return _copy(found.path, work_dir / _name(how, found), codecs)
+    return _copy(found.path, work_dir / _name("lossless", found), LOSSLESS)
 
 
 def _name(how: str, found: Description) -> str:

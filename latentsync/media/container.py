@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 
 from latentsync.errors import InputError
 from latentsync.media.ffmpeg import run
@@ -179,7 +180,7 @@ def rotation(stream: dict[str, Any]) -> int:
     return angles[0] % 360 if angles else 0
 
 
-def _enters_cleanly(container: "av.container.InputContainer", index: int, key: int) -> bool:
+def _enters_cleanly(container: InputContainer, index: int, key: int) -> bool:
     """Whether decoding from a key frame shows it at once; with intra refresh it takes a whole period."""
     stream = container.streams[index]
     try:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import numpy as np
@@ -73,7 +74,7 @@ def _read_backwards(video: VideoInfo, source: int, frames: int, threads: int) ->
             yield held.pop()
 
 
-def range_stream(path: Path, fps: Fraction, start: int, sequential: bool, threads: int) -> "ffmpeg.nodes.Stream":
+def range_stream(path: Path, fps: Fraction, start: int, sequential: bool, threads: int) -> Any:
     """ffmpeg's input, entered ``MARGIN_SECONDS`` before frame ``start`` (``sequential``: at the beginning)."""
     entry = start / fps - MARGIN_SECONDS
     options = {} if sequential or entry <= 0 else {"noaccurate_seek": None, "ss": f"{float(entry):.6f}"}
@@ -92,7 +93,7 @@ def pixel_format(pix_fmt: str, full_range: bool) -> str:
     return f"format={pix_fmt}{also}"
 
 
-def decode_command(stream: "ffmpeg.nodes.Stream", filters: list[str], **options: str | int) -> list[str]:
+def decode_command(stream: Any, filters: list[str], **options: str | int) -> list[str]:
     """Command line that writes the filtered frames of ``stream`` to stdout."""
     output = stream.output("pipe:1", vf=",".join(filters), fps_mode="passthrough", **options)
     return output.global_args(*QUIET, "-copyts", "-start_at_zero").compile()

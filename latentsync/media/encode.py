@@ -66,10 +66,10 @@ class ClipWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack as stack:
-            if error is not None:
-                stack.__exit__(kind, error, trace)
-                return
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
             self._process.finish()
             encoded = count_frames(self._part)
             if not self.frames == self.written == encoded:

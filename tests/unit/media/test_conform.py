@@ -31,6 +31,12 @@ def test_a_stream_without_index_is_remuxed_once(numbered, tmp_path):
     assert len(list((tmp_path / "work").iterdir())) == 1
 
 
+def test_sound_that_matroska_does_not_hold_is_recoded(numbered, tmp_path):
+    ffmpeg("-i", numbered, "-c:v", "copy", "-c:a", "pcm_bluray", tmp_path / "a.m2ts")
+    video = prepare_video(tmp_path / "a.m2ts", FPS, tmp_path / "work")
+    assert (video.codec, video.has_audio, video.sequential) == ("h264", True, False)
+
+
 @pytest.mark.parametrize(
     ("name", "coding"),
     [
