@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from latentsync.errors import InternalError
 
@@ -35,7 +36,7 @@ def check_output(
 
 
 def _check_packets(
-    path: Path, container: av.container.InputContainer, frames: int, fps: Fraction, clip_starts: Sequence[int]
+    path: Path, container: InputContainer, frames: int, fps: Fraction, clip_starts: Sequence[int]
 ) -> None:
     shown, keys, last_dts = [], set(), None
     for packet in container.demux(video=0):
@@ -55,7 +56,7 @@ def _check_packets(
     _same(path, "clip starts without a key frame", missing, [])
 
 
-def _check_seam(path: Path, container: av.container.InputContainer, start: int, fps: Fraction) -> None:
+def _check_seam(path: Path, container: InputContainer, start: int, fps: Fraction) -> None:
     """Enter at the clip's first frame and decode it."""
     stream = container.streams.video[0]
     assert stream.time_base
@@ -66,13 +67,13 @@ def _check_seam(path: Path, container: av.container.InputContainer, start: int, 
     _same(path, f"damage in frame {start}", bool(frame and frame.is_corrupt), False)
 
 
-def _check_sound(path: Path, container: av.container.InputContainer, audio_seconds: Fraction | None) -> None:
+def _check_sound(path: Path, container: InputContainer, audio_seconds: Fraction | None) -> None:
     sounds = container.streams.audio
     _same(path, "sound tracks", len(sounds), 0 if audio_seconds is None else 1)
     if audio_seconds is None:
         return
     container.seek(0)
-    end = max((p.pts + p.duration) * p.time_base for p in container.demux(sounds[0]) if p.size)
+    end = max(((p.pts or 0) + (p.duration or 0)) * p.time_base for p in container.demux(sounds[0]) if p.size)
     if abs(end - audio_seconds) * sounds[0].rate > AUDIO_SLACK_SAMPLES:
         raise InternalError(f"{path}: its sound lasts {float(end):.4f} s, {float(audio_seconds):.4f} s promised")
 

@@ -38,6 +38,7 @@ def durations(path: Path) -> tuple[Fraction, Fraction]:
         return tuple(s.duration * s.time_base for s in (container.streams.video[0], container.streams.audio[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rate_hz", "channels"),
     [("a.wav", 16_000, 1), ("a.wav", 44_100, 2), ("a.wav", 48_000, 6), ("a.flac", 8_000, 1), ("a.m4a", 48_000, 2)],
@@ -51,6 +52,7 @@ def test_the_muxed_sound_is_in_time_to_the_sample(silent, tmp_path, name, rate_h
     assert durations(out) == (2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", ["24000/1001", "30000/1001", "60"])
 def test_sound_ends_with_the_last_frame(tmp_path, voice, fps):
     video = make_video(tmp_path / "v.mp4", 47, Fraction(fps))
@@ -67,6 +69,7 @@ def test_a_short_voice_is_followed_by_silence(silent, tmp_path):
     assert np.abs(pcm(out, 1)[17_500:]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_short_voice_may_be_followed_by_the_original_sound(silent, tmp_path):
     audio = probe_audio(make_sound(tmp_path / "a.wav", 8_000, 16_000))
     original = probe_audio(make_sound(tmp_path / "b.wav", 2 * 48_000, 48_000, 2))
@@ -106,6 +109,7 @@ def test_rates_that_aac_lacks_are_raised(given, coded):
     assert aac_rate(given) == coded
 
 
+@pytest.mark.slow
 def test_hevc_is_tagged_for_players_that_insist(tmp_path, voice):
     video = make_video(tmp_path / "v.mkv", 5, 25, ["-c:v", "libx265", "-x265-params", "log-level=error"])
     with av.open(str(mux(video, probe_audio(voice), line(5, 25), tmp_path / "out.mp4"))) as container:

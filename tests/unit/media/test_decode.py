@@ -29,6 +29,7 @@ def test_a_range_holds_its_frames(numbered, start, stop):
     assert numbers(read_range(probe_video(numbered, FPS), start, stop)) == list(range(start, stop))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "coding"),
     [
@@ -105,6 +106,7 @@ def test_rgb_is_never_enlarged(numbered):
     assert (scale, next(frames).shape) == (1.0, (240, 320, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["loop", "bounce", "hold"])
 def test_a_timeline_longer_than_the_source(numbered, source):
     video = probe_video(numbered, FPS)

@@ -73,6 +73,7 @@ def test_twelve_bits_are_encoded_as_hevc(tmp_path):
     assert (written.codec, written.pix_fmt, written.frames) == ("hevc", "yuv420p12le", 3)
 
 
+@pytest.mark.slow
 def test_clips_of_the_same_settings_have_the_same_headers(numbered, tmp_path):
     video = probe_video(numbered, FPS)
     headers = set()
