@@ -47,7 +47,7 @@ class Outcomes:
     def __str__(self) -> str:
         counts = Counter(outcome.state for outcome in self.all)
         told = ", ".join(f"{count} {state}" for state, count in counts.items()) or "there was no pair"
-        reasons = "; ".join(f"{item.output or item.pair}: {item.message}" for item in self.failed)
+        reasons = "; ".join(f"{item.output}: {item.message}".removeprefix(": ") for item in self.failed)
         return f"{told}: {reasons}" if reasons else told
 
 

@@ -1,0 +1,86 @@
+"""Batches through Prefect: each pair has its outcome, whatever becomes of the others."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import State
+
+from flows.batch import lipsync_batch
+from latentsync.settings import Settings
+from tests.integration.conftest import Clip
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture(scope="module")
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One workspace for all batches: only the first one has to make faces."""
+    return tmp_path_factory.mktemp("work")
+
+
+def batch(jobs: Path, output_folder: Path, work_dir: Path) -> tuple[State, dict[str, str]]:
+    """The state of a batch, and the outcome of each output or pair."""
+    settings = Settings.model_validate({"run": {"work_dir": str(work_dir), "retries": 0}})
+    state = lipsync_batch(str(jobs), str(output_folder), settings, return_state=True)
+    with open(output_folder / "outcomes.csv") as table:
+        return state, {Path(row["output"] or row["pair"]).name: row["state"] for row in csv.DictReader(table)}
+
+
+def manifest(path: Path, *rows: dict) -> Path:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def test_a_bad_pair_does_not_stop_the_rest_and_finished_ones_are_skipped(
+    clip: Clip, work_dir: Path, tmp_path: Path, client: SyncPrefectClient
+) -> None:
+    good = {"video": str(clip.video), "audio": str(clip.voice)}
+    rows = [
+        {**good, "video": "missing.mp4", "output": "missing.mp4"},
+        {**good, "output": "first.mp4"},
+        {**good, "output": "never.mp4", "settings": {"encode": {"crf": 99}}},
+        {**good, "output": "second.mp4", "settings": {"encode": {"crf": 30}}},
+    ]
+    jobs = manifest(tmp_path / "jobs.jsonl", *rows)
+
+    state, outcomes = batch(jobs, tmp_path / "out", work_dir)
+    made = {"first.mp4": "made", "second.mp4": "made"}
+    assert outcomes == {"missing.mp4": "failed", "jobs.jsonl line 3": "failed", **made}
+    assert state.is_failed()
+    assert f"2 failed, 2 made: {tmp_path}/out/missing.mp4: {tmp_path}/missing.mp4: no such file" in str(state.message)
+    assert f"{jobs} line 3: settings: encode.crf = 99" in str(state.message)
+    first, second = ((tmp_path / "out" / name).stat() for name in made)
+    assert first.st_size > second.st_size  # by the crf of its line
+    tables = [item for item in client.read_artifacts() if item.key == "lipsync-batch-outcomes"]
+    assert [row["state"] for row in json.loads(tables[0].data)] == ["failed", "made", "failed", "made"]
+
+    state, outcomes = batch(manifest(jobs, rows[1], rows[3]), tmp_path / "out", work_dir)
+    assert (state.is_completed(), state.message) == (True, "2 skipped")
+    assert outcomes == {"first.mp4": "skipped", "second.mp4": "skipped"}
+    assert (tmp_path / "out" / "first.mp4").stat() == first
+
+
+def test_an_inbox_is_done_by_and_by(clip: Clip, work_dir: Path, tmp_path: Path) -> None:
+    inbox, outbox = tmp_path / "inbox", tmp_path / "outbox"
+    inbox.mkdir()
+    (inbox / "early.mp4").hardlink_to(clip.video)
+    state, outcomes = batch(inbox, outbox, work_dir)
+    assert (state.is_completed(), outcomes) == (True, {"early": "unpaired"})
+
+    (inbox / "early.wav").hardlink_to(clip.voice)
+    state, outcomes = batch(inbox, outbox, work_dir)
+    assert (state.is_completed(), outcomes) == (True, {"early.mp4": "made"})
+
+    (outbox / "early.mp4").write_text("spoilt")
+    state, outcomes = batch(inbox, outbox, work_dir)
+    assert (state.is_completed(), outcomes) == (True, {"early.mp4": "made"})
+    assert (outbox / "early.mp4").stat().st_size > 1000
+
+
+def test_a_manifest_that_is_not_there_fails_the_batch_by_name(tmp_path: Path) -> None:
+    state = lipsync_batch(str(tmp_path / "none.csv"), str(tmp_path), return_state=True)
+    assert state.is_failed()
+    assert f"{tmp_path}/none.csv: no such file or folder" in str(state.message)
