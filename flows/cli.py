@@ -66,7 +66,7 @@ def sync(
     settings = load_settings(
         config,
         overrides(
-            engine__name="latentsync-1.6" if engine == "latentsync" else engine,
+            engine__name=_engine_name(engine),
             engine__weights=weights,
             engine__steps=steps,
             engine__guidance_scale=guidance_scale,
@@ -174,8 +174,49 @@ def worker(
     """Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded."""
     from flows.worker import start_worker
 
-    warm = load_settings(None, overrides(engine__name=engine, engine__weights=weights)).engine if engine else None
+    warm = (
+        load_settings(None, overrides(engine__name=_engine_name(engine), engine__weights=weights)).engine
+        if engine
+        else None
+    )
     start_worker(address, gpu, cpus, warm)
+
+
+@app.command()
+def bench(
+    engine: Annotated[str, option("engine", "name", "--engine")] = "warp",
+    weights: Annotated[Path | None, option("engine", "weights")] = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="No weight files: random ones")] = False,
+    windows: Annotated[int, typer.Option(help="Windows of 16 frames to measure", min=2)] = 12,
+    steps: Annotated[int | None, option("engine", "steps")] = None,
+    guidance_scale: Annotated[float | None, option("engine", "guidance_scale")] = None,
+    scheduler: Annotated[str | None, option("engine", "scheduler")] = None,
+    deepcache: Annotated[int | None, option("engine", "deepcache")] = None,
+    device: Annotated[str | None, option("engine", "device")] = None,
+    dtype: Annotated[str | None, option("engine", "dtype")] = None,
+    compile: Annotated[bool | None, option("engine", "compile", "--compile/--no-compile")] = None,
+    windows_per_batch: Annotated[int | None, option("engine", "windows_per_batch")] = None,
+) -> None:
+    """Measure how fast this machine makes faces: frames/s, ms by part, TFLOP/s, GPU memory."""
+    from flows.bench import bench as measure
+
+    given = overrides(
+        engine__name=_engine_name(engine),
+        engine__weights=weights,
+        engine__steps=steps,
+        engine__guidance_scale=guidance_scale,
+        engine__scheduler=scheduler,
+        engine__deepcache=deepcache,
+        engine__device=device,
+        engine__dtype=dtype,
+        engine__compile=compile,
+        engine__windows_per_batch=windows_per_batch,
+    )
+    measure(load_settings(None, given).engine, random_weights, windows)
+
+
+def _engine_name(name: str | None) -> str | None:
+    return "latentsync-1.6" if name == "latentsync" else name
 
 
 def main() -> None:

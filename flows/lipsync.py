@@ -4,6 +4,9 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.artifacts import publishing_artifacts
+from flows.logs import set_up_logs
+from flows.notify import END_HOOKS
 from flows.progress import following, plot_progress
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
@@ -20,7 +23,7 @@ def _run_name() -> str:
     return Path(flow_run.parameters["output"]).stem
 
 
-@flow(name="lipsync", flow_run_name=_run_name, persist_result=False)
+@flow(name="lipsync", flow_run_name=_run_name, persist_result=False, **END_HOOKS)
 def lipsync(
     video: str,
     audio: str,
@@ -37,7 +40,8 @@ def lipsync(
         settings: everything else, in groups
         force_segments: indices of segments to make again although they are done
     """
-    with Run(settings, force_segments or ()) as run, following(run):
+    set_up_logs()
+    with Run(settings, force_segments or ()) as run, publishing_artifacts(run), following(run):
         job = run.result(run(probe, video, audio, output, settings))
 
         voice_features = run(voice, job)
