@@ -8,8 +8,9 @@ import os
 import pickle
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,23 +29,37 @@ def open_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises ``WeightsError`` when the file is missing or is no file of tensors.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing: lipsync weights fetch downloads the published files")
-    try:
-        return _open_safetensors(path) if path.suffix == ".safetensors" else _open_pickled(path)
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise WeightsError(
-            f"{path} ({path.stat().st_size} bytes) holds no readable tensors ({error}): "
-            "the file is cut off or something else; fetch it again"
-        ) from error
+    with _readable(path):
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not zipfile.is_zipfile(path):
+            raise EOFError("it is not in PyTorch's zip form")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not tensors by name: it is something else")
+    return content
 
 
 def open_metadata(path: Path) -> dict[str, str]:
     """The free-form metadata of a .safetensors file; empty for other files."""
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(path, "pt") as file:
+    with _readable(path), safe_open(path, "pt") as file:
         return file.metadata() or {}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing: lipsync weights fetch downloads the published files")
+    try:
+        yield
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise WeightsError(
+            f"{path} ({path.stat().st_size} bytes) holds no readable tensors ({error}): "
+            "the file is cut off or something else; fetch it again"
+        ) from error
 
 
 def load_strictly(
@@ -142,17 +157,6 @@ def _pieces(
     for tensor in tensors.values():
         yield tensor.to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data
         pages.release(tensor)
-
-
-def _open_safetensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def _open_pickled(path: Path) -> dict[str, Any]:
-    if not zipfile.is_zipfile(path):
-        raise RuntimeError("it is not in PyTorch's zip form")
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
 def _placed(tensor: Tensor, device: str | torch.device, dtype: torch.dtype, pages: MappedPages) -> Tensor:

@@ -1,13 +1,13 @@
 """Golden tensors of the reference implementation (fp32, CPU); README.md says what each file holds."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from latentsync.generation.models.unet import UNet, UNetConfig
+from latentsync.generation.checkpoints import load_unet
+from latentsync.generation.models.unet import UNet
 
 HERE = Path(__file__).parent
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
@@ -25,7 +25,4 @@ def unet_golden() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def tiny_unet() -> UNet:
-    unet = UNet(UNetConfig.from_dict(json.loads((HERE / "unet_tiny.config.json").read_text())))
-    weights = load_file(HERE / "unet_tiny.safetensors")
-    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    return unet.eval()
+    return load_unet(HERE / "unet_tiny.safetensors", HERE / "unet_tiny.config.json")

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,18 @@ from safetensors.torch import load_file, save_file
 from latentsync.errors import WeightsError
 from latentsync.generation import checkpoints
 from latentsync.generation.checkpoints import check, convert, load_unet, load_vae, resolution_of
-from tests.unit.generation.tiny_weights import RESOLUTION_PX, published_form, write_tiny_weights
+from latentsync.generation.models.unet import UNet, UNetConfig
+from tests.unit.generation.tiny_weights import (
+    RESOLUTION_PX,
+    published_form,
+    write_tiny_unet_and_whisper,
+    write_tiny_weights,
+)
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
-    return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+    return write_tiny_unet_and_whisper(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
@@ -97,8 +105,15 @@ def test_a_file_that_is_something_else_is_refused(folder, content):
 def test_a_file_cut_off_is_refused(folder):
     path = convert_to(folder, folder / "latentsync_unet.safetensors")
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(WeightsError, match="cut off"):
-        load_unet(path, published_form())
+    for read in (lambda: load_unet(path, published_form()), lambda: resolution_of(folder)):
+        with pytest.raises(WeightsError, match="cut off"):
+            read()
+
+
+def test_a_file_of_something_else_than_tensors_by_name_is_refused(folder):
+    torch.save([1, 2], folder / "latentsync_unet.pt")
+    with pytest.raises(WeightsError, match="holds a list"):
+        load_unet(folder / "latentsync_unet.pt", published_form())
 
 
 def test_a_missing_file_names_the_remedy(tmp_path):
@@ -185,7 +200,8 @@ def test_a_manifest_that_is_no_json_is_refused(folder):
 
 
 @pytest.mark.slow  # the import of diffusers
-def test_vae_of_the_old_naming_loads(folder):
+def test_vae_of_the_old_naming_loads(tmp_path):
+    folder = write_tiny_weights(tmp_path)
     new = load_vae(folder / "vae")
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     names = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
@@ -199,7 +215,8 @@ def test_vae_of_the_old_naming_loads(folder):
 
 
 @pytest.mark.slow
-def test_a_good_folder_has_no_findings_and_a_bad_one_has_them_all(folder):
+def test_a_good_folder_has_no_findings_and_a_bad_one_has_them_all(tmp_path):
+    folder = write_tiny_weights(tmp_path)
     assert check(folder) == []
     edit_unet(folder, lambda tensors: tensors.pop("conv_in.bias"))
     (folder / "weights.json").write_text(json.dumps({"unet": published_form()}))
@@ -210,3 +227,33 @@ def test_a_good_folder_has_no_findings_and_a_bad_one_has_them_all(folder):
     assert "missing: conv_in.bias" in unet
     assert "config.json is missing" in vae
     assert "whisper holds no tiny.pt" in whisper
+
+
+MEASURE_LOADING = """
+import json, re, sys, torch
+from pathlib import Path
+from latentsync.generation.checkpoints import load_unet
+from latentsync.generation.models.unet import UNet, UNetConfig
+
+def peak_bytes():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+path, config = Path(sys.argv[1]), json.loads(sys.argv[2])
+with torch.device("meta"):
+    UNet(UNetConfig.from_dict(config))  # what torch imports for it is no weight
+before = peak_bytes()
+unet = load_unet(path, config, dtype=torch.bfloat16)
+print((peak_bytes() - before) / sum(tensor.nbytes for tensor in unet.state_dict().values()))
+"""
+
+
+@pytest.mark.slow
+def test_loading_holds_nothing_twice(tmp_path):
+    """The same for the full size: benchmarks/loading.py."""
+    config = {"block_out_channels": [64, 128, 256, 256], "cross_attention_dim": 64}
+    path = tmp_path / "latentsync_unet.pt"
+    unet = UNet(UNetConfig.from_dict(config))
+    torch.save({"global_step": 0, "state_dict": unet.state_dict()}, path)
+    command = [sys.executable, "-c", MEASURE_LOADING, str(path), json.dumps(config)]
+    ratio = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert ratio <= 1.2

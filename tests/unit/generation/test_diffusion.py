@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from latentsync.errors import InputError, TransientError, WeightsError
-from latentsync.generation import checkpoints
 from latentsync.generation.diffusion import LatentSyncEngine, pick_dtype
 from latentsync.generation.engine import ClipContext, FaceWindow
 from latentsync.generation.memory import Workload
-from tests.unit.generation.tiny_weights import RESOLUTION_PX, write_tiny_weights
+from tests.unit.generation.tiny_weights import (
+    RESOLUTION_PX,
+    write_tiny_unet_and_whisper,
+    write_tiny_weights,
+)
 from tests.unit.voice.signals import speech_like, write_wav
 
 FPS = Fraction(25)
@@ -147,7 +150,8 @@ class TestGeneration:
         assert engine.models is engine.models
 
 
-def test_weights_of_another_resolution_are_refused(weights):
+def test_weights_of_another_resolution_are_refused(tmp_path):
+    weights = write_tiny_unet_and_whisper(tmp_path)
     with pytest.raises(WeightsError, match=r"made for 64 px .*, not for 512 px"):
         LatentSyncEngine.load(weights, resolution_px=512, **on_cpu)
 
@@ -156,18 +160,19 @@ def test_weights_of_another_resolution_are_refused(weights):
     "missing", ["latentsync_unet.pt", "whisper/tiny.pt", "vae/diffusion_pytorch_model.safetensors"]
 )
 def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path, missing):
-    folder = write_tiny_weights(tmp_path)
+    folder = write_tiny_unet_and_whisper(tmp_path)
+    (folder / "vae").mkdir()
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").touch()
     (folder / missing).unlink()
     with pytest.raises(WeightsError, match="lipsync weights fetch"):
         LatentSyncEngine.load(folder, resolution_px=RESOLUTION_PX, **on_cpu)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="tells what happens without a GPU")
 @pytest.mark.parametrize("device", ["auto", "cuda:0"])
-def test_without_a_gpu_the_remedies_are_named(weights, device):
-    checkpoints.resolution_of(weights)
+def test_without_a_gpu_the_remedies_are_named(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=r"needs a CUDA GPU.*--engine warp.*--device cpu"):
-        LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, device=device)
+        LatentSyncEngine.random("tiny", resolution_px=RESOLUTION_PX, device=device)
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,26 @@ from latentsync.generation.random_weights import TINY_UNET, random_unet, random_
 RESOLUTION_PX = 64
 
 
-def write_tiny_weights(folder: Path, resolution_px: int | None = RESOLUTION_PX) -> Path:
+def write_tiny_weights(folder: Path) -> Path:
     """``latentsync_unet.pt``, ``whisper/tiny.pt``, ``vae/`` and ``weights.json``, some 3 MB in all."""
-    for name in ("vae", "whisper"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    unet, vae, whisper = (make("tiny") for make in (random_unet, random_vae, random_whisper))
-    torch.save({"global_step": 7, "state_dict": unet.state_dict()}, folder / "latentsync_unet.pt")
+    write_tiny_unet_and_whisper(folder)
+    (folder / "vae").mkdir()
+    vae = random_vae("tiny")
     save_file(_plain(vae), folder / "vae" / "diffusion_pytorch_model.safetensors")
     (folder / "vae" / "config.json").write_text(json.dumps(dict(vae.config)))
+    return folder
+
+
+def write_tiny_unet_and_whisper(folder: Path) -> Path:
+    """The same without the VAE, whose library takes seconds to import."""
+    (folder / "whisper").mkdir(parents=True)
+    unet, whisper = random_unet("tiny"), random_whisper("tiny")
+    torch.save({"global_step": 7, "state_dict": unet.state_dict()}, folder / "latentsync_unet.pt")
     encoder = {f"encoder.{name}": tensor for name, tensor in whisper.state_dict().items()}
     dims = {"n_audio_head": whisper.config.heads}
     torch.save({"dims": dims, "model_state_dict": encoder}, folder / "whisper" / "tiny.pt")
-    manifest = {"unet": published_form(), "resolution_px": resolution_px}
-    (folder / "weights.json").write_text(
-        json.dumps({name: value for name, value in manifest.items() if value is not None})
-    )
+    manifest = {"unet": published_form(), "resolution_px": RESOLUTION_PX}
+    (folder / "weights.json").write_text(json.dumps(manifest))
     return folder
 
 
