@@ -22,6 +22,8 @@ def dask_worker_command(address: str, gpu: int | None, cpus: int) -> list[str]:
         "0",
         "--preload",
         "tasks.warm",
+        "--preload",
+        "flows.logs",
     ]
 
 
@@ -30,6 +32,7 @@ def start_worker(address: str, gpu: int | None, cpus: int, engine: EngineSetting
     environment = dict(os.environ)
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    environment.setdefault("DASK_LOGGING__LATENTSYNC", "info")  # such as: loading engine
     if engine:
         environment[WARM_ENGINE] = engine.model_dump_json()
     command = dask_worker_command(address, gpu, cpus)

@@ -2,6 +2,8 @@
 
 import contextlib
 import inspect
+import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +20,10 @@ from latentsync.publishing.memory_watch import MemoryWatch
 from latentsync.records import Segment
 from latentsync.settings import Settings
 from tasks.policy import options_for, parallel_tasks, placed, task_runner
-from tasks.tracking import Step, read_steps, run_folder
+from tasks.tracking import Step, forget, read_steps, run_folder, stop
 
 GPU_STAGES = {"generate", "voice"}
+STOP_SECONDS = 8.0  # for tasks of a cancelled run to end; one asleep between two attempts does not hear
 
 
 @dataclass
@@ -65,12 +68,24 @@ class Run:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        forget(self.folder)
         self._stack.enter_context(self.memory)
         self._stack.enter_context(self._runner)
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        with self._stopping() if kind and not issubclass(kind, Exception) else contextlib.nullcontext():
+            self._stack.__exit__(kind, *error)
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Stop the tasks of a run that is cancelled or interrupted; leave for good if they do not."""
+        stop(self.folder)
+        leave = threading.Timer(STOP_SECONDS, os._exit, [1])
+        leave.daemon = True
+        leave.start()
+        yield
+        leave.cancel()
 
     def __call__(self, task: Task, *args: Any) -> PrefectFuture:
         """Submit ``task(*args)``; segments in ``force_segments`` are made again even if they are cached."""
@@ -110,6 +125,7 @@ class Run:
         """Wait for everything submitted; the results, or one error that names all that failed."""
         for item in self.submitted.values():
             item.future.wait()
+            item.done = True  # Dask calls back later, from another thread
         self._raise_failures()
         return [future.result() for future in futures]
 
@@ -129,9 +145,11 @@ class Run:
 def _error(future: PrefectFuture) -> BaseException | None:
     """Why a task failed for good; None if it did not, or never started because of another's failure."""
     state = future.state
-    if not state.is_failed() and not state.is_crashed():
+    if state.is_failed() or state.is_crashed():
+        return cast(BaseException, state.result(raise_on_failure=False))
+    if state.is_completed():
         return None
-    return cast(BaseException, state.result(raise_on_failure=False))
+    return cast(Any, future).wrapped_future.exception()  # its Dask workers died, again and again
 
 
 def _reason(error: BaseException) -> str:

@@ -1,9 +1,11 @@
 """What every task of a run is doing: one small file per task, written by it and read by the flow.
 
 Files work alike for threads, processes and machines that share the workspace; no server is asked.
+Another file, left by a cancelled flow, tells its tasks to stop at their next frame.
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -18,7 +20,14 @@ from prefect.context import TaskRunContext
 from latentsync.settings import RunSettings
 from latentsync.workspace import Workspace
 
+log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
+
 INTERVAL_SECONDS = 0.5
+STOP = ".stop"  # in the folder of a cancelled run
+
+
+class Stopped(Exception):
+    """The flow run was cancelled; its tasks end, and remove what they have half done."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,14 @@ class _Tracker:
         if throttled and now - self.written_at < INTERVAL_SECONDS:
             return
         self.written_at = now
+        raise_if_stopped(self.path.parent)
+        self._write()
+
+    def end(self, failed: bool) -> None:
+        self.step = replace(self.step, ended=time.time(), failed=failed)
+        self._write()
+
+    def _write(self) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         temporary.write_text(json.dumps(asdict(self.step)))
         os.replace(temporary, self.path)
@@ -75,6 +92,7 @@ def tracking(settings: RunSettings, name: str) -> Iterator[None]:
         return
     folder = run_folder(settings, str(context.task_run.flow_run_id))
     folder.mkdir(parents=True, exist_ok=True)
+    raise_if_stopped(folder)
     step = Step(name, worker_name(), context.task_run.run_count, began=time.time())
     tracker = _Tracker(folder / name, step)
     tracker.update()
@@ -83,9 +101,24 @@ def tracking(settings: RunSettings, name: str) -> Iterator[None]:
     try:
         yield
         failed = False
+    except Exception as error:  # such as that of an ffmpeg which got the same signal as the flow
+        raise_if_stopped(folder, error)
+        raise
     finally:
         _current.reset(token)
-        tracker.update(ended=time.time(), failed=failed)
+        tracker.end(failed)
+
+
+def stop(folder: Path) -> None:
+    """Tell the tasks of a run to stop, on every machine that shares the workspace."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STOP).touch()
+
+
+def raise_if_stopped(folder: Path, cause: Exception | None = None) -> None:
+    """Raise ``Stopped`` once ``stop`` was called for the run."""
+    if (folder / STOP).exists():
+        raise Stopped("the flow run was cancelled") from cause
 
 
 def frame_counter(total_frames: int) -> Callable[[int], None]:
@@ -98,9 +131,13 @@ def frame_counter(total_frames: int) -> Callable[[int], None]:
 
 
 def note(text: str) -> None:
-    """Record what the current task waits for; empty: nothing any more."""
-    if tracker := _current.get():
+    """Record and log what the current task waits for; empty: nothing any more. May be called often."""
+    tracker = _current.get()
+    if tracker and tracker.step.note != text:
+        log.info(text or "goes on")
         tracker.update(note=text)
+    elif tracker:
+        raise_if_stopped(tracker.path.parent)
 
 
 def attempt() -> int:
@@ -118,7 +155,7 @@ def read_steps(folder: Path) -> dict[str, Step]:
 
 
 def forget(folder: Path) -> None:
-    """Remove the steps of a run that has ended."""
+    """Remove the steps of an earlier attempt, and its order to stop."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

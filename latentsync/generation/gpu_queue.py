@@ -25,16 +25,13 @@ def gpu_place(
 ) -> Iterator[int]:
     """Hold a place on one of ``gpus`` and yield the GPU's index; the least busy GPU is tried first.
 
-    Calls ``on_wait`` once if every place is taken, then waits for the first that becomes free.
+    While every place is taken, calls ``on_wait`` at each look for a free one; it may raise to give up.
     """
     folder = folder or Path(tempfile.gettempdir()) / "lipsync-gpu"
     folder.mkdir(mode=0o777, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        waiting = False
         while (index := _take_free(gpus, jobs_per_gpu, folder, stack)) is None:
-            if not waiting:
-                on_wait()
-                waiting = True
+            on_wait()
             time.sleep(POLL_SECONDS)
         yield index
 
