@@ -114,13 +114,13 @@ def _told(item: Submitted | None, step: Step | None) -> dict[str, Any]:
     if item is None or not item.done:
         return _columns("Running" if step and not step.ended else "Not started", step)
     state = item.future.state
-    if item.cached:
-        return _columns("Cached", None)
-    reason = f": {state.message}"[:200] if state.is_failed() or state.is_crashed() else ""
-    return _columns(f"{state.name}{reason}", step)
+    if state.name == "NotReady":  # what it needs has failed
+        return _columns("Not started", None)
+    failed = state.is_failed() or state.is_crashed()
+    return _columns(state.name or "", None if item.cached else step, state.message if failed else "")
 
 
-def _columns(state: str, step: Step | None) -> dict[str, Any]:
+def _columns(state: str, step: Step | None, reason: str | None = "") -> dict[str, Any]:
     return {
         "state": state,
         "cache hit": "yes" if state == "Cached" else "no",
@@ -129,6 +129,7 @@ def _columns(state: str, step: Step | None) -> dict[str, Any]:
         "worker": step.worker if step else "",
         "peak MiB": getattr(step, "peak_rss_mib", ""),
         "peak GPU MiB": getattr(step, "peak_gpu_mib", ""),
+        "reason": reason or "",
     }
 
 

@@ -95,7 +95,7 @@ def test_the_table_has_every_segment_also_when_one_has_failed(artifacts: dict) -
     ]
     assert [row["cache hit"] for row in rows] == ["no", "yes"] * 3
     assert [row["attempts"] for row in rows] == [1, 0] * 3
-    assert "this one cannot be made" in rows[2]["state"]
+    assert "this one cannot be made" in rows[2]["reason"]
     assert all(row["worker"] for row in rows[::2])
 
 
