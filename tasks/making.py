@@ -17,9 +17,17 @@ def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -
     path = workspace.path(job.source, stage, name)
     with workspace.once(path) as made_meanwhile:
         if not made_meanwhile:
+            _remove_leftovers(path)
             with workspace.writing(path) as temporary:
                 make(temporary)
         return workspace.keep(path)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed makers of ``path`` left: we hold its lock, so none is alive."""
+    for leftover in path.parent.glob(f".*{path.stem}.*"):
+        if leftover.suffix != ".lock":
+            leftover.unlink(missing_ok=True)
 
 
 def make_clip(job: Job, name: str, start: int, end: int, make: Callable[[Path, Callable[[int], None]], object]) -> Work:
