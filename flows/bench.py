@@ -9,7 +9,7 @@ from rich.table import Table
 
 from latentsync.generation.diffusion import LatentSyncEngine
 from latentsync.generation.engine import WINDOW_FRAMES, Engine
-from latentsync.generation.loading import RESOLUTION_PX, load_engine
+from latentsync.generation.loading import PINNED_PX, load_engine
 from latentsync.settings import EngineSettings
 from latentsync.stitching.bench import FPS, BenchClip, measure_path, median_ms, random_voice, time_frames
 
@@ -41,7 +41,7 @@ def _random_engine(settings: EngineSettings) -> Engine:
     if settings.name == "warp":
         return load_engine(settings)
     return LatentSyncEngine.random(
-        resolution_px=RESOLUTION_PX[settings.name],
+        resolution_px=PINNED_PX.get(settings.name, 512),
         device=settings.device,
         dtype=settings.dtype,
         steps=settings.steps,

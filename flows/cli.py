@@ -11,8 +11,10 @@ from rich.console import Console
 
 from configs.loader import load_settings
 from flows.options import option, overrides
+from flows.weights import weights_app
 from latentsync.errors import InputError, LipsyncError, WeightsError
 from latentsync.settings import Settings
+from tasks.arenas import limit_malloc_arenas
 
 if TYPE_CHECKING:
     from latentsync.publishing.report import Report
@@ -66,7 +68,7 @@ def sync(
     settings = load_settings(
         config,
         overrides(
-            engine__name=_engine_name(engine),
+            engine__name=engine,
             engine__weights=weights,
             engine__steps=steps,
             engine__guidance_scale=guidance_scale,
@@ -174,11 +176,7 @@ def worker(
     """Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded."""
     from flows.worker import start_worker
 
-    warm = (
-        load_settings(None, overrides(engine__name=_engine_name(engine), engine__weights=weights)).engine
-        if engine
-        else None
-    )
+    warm = load_settings(None, overrides(engine__name=engine, engine__weights=weights)).engine if engine else None
     start_worker(address, gpu, cpus, warm)
 
 
@@ -201,7 +199,7 @@ def bench(
     from flows.bench import bench as measure
 
     given = overrides(
-        engine__name=_engine_name(engine),
+        engine__name=engine,
         engine__weights=weights,
         engine__steps=steps,
         engine__guidance_scale=guidance_scale,
@@ -215,13 +213,13 @@ def bench(
     measure(load_settings(None, given).engine, random_weights, windows)
 
 
-def _engine_name(name: str | None) -> str | None:
-    return "latentsync-1.6" if name == "latentsync" else name
+app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:
     """Run the command; errors that we foresee are told in one line, without a traceback."""
     _quiet_prefect()
+    limit_malloc_arenas()
     try:
         app()
     except (InputError, WeightsError) as error:

@@ -10,6 +10,7 @@ from flows.notify import END_HOOKS
 from flows.progress import following, plot_progress
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
+from tasks.arenas import limit_malloc_arenas
 from tasks.finish import join, pictures, publish
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
@@ -41,6 +42,7 @@ def lipsync(
         force_segments: indices of segments to make again although they are done
     """
     set_up_logs()
+    limit_malloc_arenas()
     with Run(settings, force_segments or ()) as run, publishing_artifacts(run), following(run):
         job = run.result(run(probe, video, audio, output, settings))
 

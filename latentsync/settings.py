@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-EngineName = Literal["warp", "latentsync-1.6", "latentsync-1.5"]
+EngineName = Literal["warp", "latentsync", "latentsync-1.6", "latentsync-1.5"]
 
 
 class _Group(BaseModel):
@@ -20,33 +20,27 @@ class EngineSettings(_Group):
     """How new faces are made."""
 
     name: EngineName = Field(
-        "warp", description="warp: a preview on the CPU without weights; latentsync: the diffusion model"
+        "warp",
+        description="warp: a preview on the CPU without weights; latentsync: the diffusion model at the resolution "
+        "its weights were made for; -1.6: only 512 px, -1.5: only 256 px",
     )
-    weights: Path | None = Field(
-        None, description="Folder with the LatentSync weights (latentsync engines only)"
-    )
+    weights: Path | None = Field(None, description="Folder with the LatentSync weights (latentsync engines only)")
     steps: int = Field(20, ge=1, le=100, description="Denoising steps per window")
     guidance_scale: float = Field(
         1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
     )
     seed: int = Field(1247, ge=0, description="Seed of the noise")
-    scheduler: Literal["ddim", "dpm"] = Field(
-        "ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10"
-    )
+    scheduler: Literal["ddim", "dpm"] = Field("ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10")
     deepcache: int = Field(
         0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
     )
-    device: Literal["auto", "cuda", "cpu"] = Field(
-        "auto", description="auto: a CUDA GPU, else an error; cpu: slow"
-    )
+    device: Literal["auto", "cuda", "cpu"] = Field("auto", description="auto: a CUDA GPU, else an error; cpu: slow")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="Number format of the weights; auto: by the GPU's capability"
     )
-    compile: bool = Field(
-        True, description="torch.compile on the GPU: slower first window, faster afterwards"
-    )
+    compile: bool = Field(True, description="torch.compile on the GPU: slower first window, faster afterwards")
     windows_per_batch: int = Field(
-        0, ge=0, le=16, description="Windows of 16 frames per GPU batch; 0: from the free memory"
+        1, ge=0, le=16, description="Windows of 16 frames per GPU batch; 1 fills a GPU, 0: as many as its memory holds"
     )
     gpu_high_watermark_gib: float | None = Field(
         None, gt=0, description="GiB of GPU memory above which caches are freed; empty: 90 % of the GPU"
@@ -60,9 +54,7 @@ class EngineSettings(_Group):
 class TimingSettings(_Group):
     """Frame rate and what happens when sound and picture differ in length."""
 
-    fps: str = Field(
-        "25", description="Output frame rate: a number, a fraction such as 30000/1001, or source"
-    )
+    fps: str = Field("25", description="Output frame rate: a number, a fraction such as 30000/1001, or source")
     if_audio_longer: Literal["cut", "loop", "bounce", "hold"] = Field(
         "cut", description="cut the sound, loop or bounce the picture, or hold its last frame"
     )
@@ -117,12 +109,8 @@ class SegmentSettings(_Group):
 class EncodeSettings(_Group):
     """The one lossy encode."""
 
-    encoder: Literal["libx264", "libx265", "h264_nvenc", "hevc_nvenc"] = Field(
-        "libx264", description="Video encoder"
-    )
-    crf: int = Field(
-        18, ge=0, le=51, description="Constant quality: lower is better and larger; 18 looks lossless"
-    )
+    encoder: Literal["libx264", "libx265", "h264_nvenc", "hevc_nvenc"] = Field("libx264", description="Video encoder")
+    crf: int = Field(18, ge=0, le=51, description="Constant quality: lower is better and larger; 18 looks lossless")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
         "veryfast", description="Encoder effort"
     )
@@ -132,21 +120,13 @@ class RunSettings(_Group):
     """Where and how the work is done."""
 
     work_dir: str = Field("", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
-    disk_profile: str = Field(
-        "ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks"
-    )
-    runner: Literal["threads", "dask"] = Field(
-        "threads", description="threads: this process; dask: a cluster"
-    )
+    disk_profile: str = Field("ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks")
+    runner: Literal["threads", "dask"] = Field("threads", description="threads: this process; dask: a cluster")
     dask_address: str = Field("", description="Address of the Dask scheduler, such as tcp://10.0.0.5:8786")
-    workers: int = Field(
-        0, ge=0, le=256, description="Tasks at a time with runner = threads; 0: one per CPU core"
-    )
+    workers: int = Field(0, ge=0, le=256, description="Tasks at a time with runner = threads; 0: one per CPU core")
     jobs_per_gpu: int = Field(1, ge=1, le=8, description="Segments that share one GPU at a time")
     retries: int = Field(3, ge=0, le=10, description="Retries of a task after a passing failure")
-    retry_seconds: float = Field(
-        2.0, ge=0, le=600, description="First back-off in seconds; doubles every time"
-    )
+    retry_seconds: float = Field(2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
     cache: bool = Field(True, description="Reuse finished work of earlier runs")
     report_dir: str = Field("", description="Folder for contact sheet and plots; empty: none are made")
     notify_url: str = Field("", description="Webhook that gets a JSON message when the run ends")

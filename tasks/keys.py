@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import latentsync
-from latentsync.generation.loading import RESOLUTION_PX, engine_identity, voice_rows
+from latentsync.generation.loading import engine_identity, resolution_px, voice_rows
 from latentsync.job import Job, Plan, Work
 from latentsync.records import Artefact, Segment, VideoInfo
 
@@ -36,8 +36,8 @@ def faces_key(job: Job, index: int, start: int, stop: int) -> str:
 def track_key(job: Job, chunks: Iterable[Artefact]) -> str:
     """Key of the face track."""
     digests = [chunk.sha256 for chunk in chunks]
-    resolution_px = RESOLUTION_PX[job.settings.engine.name]
-    return _key("track", _FACES, _video(job.video), digests, job.settings.faces.choice, resolution_px)
+    size = resolution_px(job.settings.engine)
+    return _key("track", _FACES, _video(job.video), digests, job.settings.faces.choice, size)
 
 
 def plan_key(job: Job, track: Artefact) -> str:

@@ -10,7 +10,7 @@ from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detect import load_detector
 from latentsync.faces.track import build_track, runs, windows
 from latentsync.generation.engine import WINDOW_FRAMES
-from latentsync.generation.loading import RESOLUTION_PX, load_engine
+from latentsync.generation.loading import load_engine, resolution_px
 from latentsync.generation.plan import aligned_mouths, plan_segments
 from latentsync.generation.voiceover import extract_voice
 from latentsync.job import Job, Plan
@@ -76,7 +76,7 @@ def find_faces(job: Job, index: int, start: int, stop: int) -> Artefact:
 @step("track", keys.track_key)
 def track(job: Job, chunks: Sequence[Artefact]) -> Artefact:
     """One identity, smoothed once over the whole timeline."""
-    size = RESOLUTION_PX[job.settings.engine.name]
+    size = resolution_px(job.settings.engine)
     paths = [chunk.path for chunk in chunks]
     choice, video = job.settings.faces.target, str(job.video.file.path)
     name = f"{keys.track_key(job, chunks)}.npy"
@@ -89,7 +89,7 @@ def plan(job: Job, track: Artefact) -> Plan:
     rows = np.load(track.path, mmap_mode="r")
     grid = windows(runs(rows, job.timeline.source_indices(0, job.timeline.voice_frames)), WINDOW_FRAMES)
     cut, fps = job.settings.segments, job.timeline.fps
-    size = RESOLUTION_PX[job.settings.engine.name]
+    size = resolution_px(job.settings.engine)
     segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
     return Plan(
         track=track,

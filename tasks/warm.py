@@ -4,12 +4,14 @@ import os
 
 from latentsync.generation.loading import load_engine
 from latentsync.settings import EngineSettings
+from tasks.arenas import limit_malloc_arenas
 
 WARM_ENGINE = "LIPSYNC_WARM_ENGINE"  # environment variable: EngineSettings as JSON
 
 
 def dask_setup(worker: object) -> None:
     """Called by Dask when the worker starts."""
+    limit_malloc_arenas()
     import tasks.segments  # noqa: F401  torch, cv2 and Prefect are imported once, here
 
     if engine := os.environ.get(WARM_ENGINE):

@@ -20,7 +20,16 @@ from latentsync.settings import EngineSettings, Settings
 log = logging.getLogger(__name__)
 _loading = threading.Lock()
 
-RESOLUTION_PX = {"warp": 512, "latentsync-1.6": 512, "latentsync-1.5": 256}  # pinned to the weights
+PINNED_PX = {"warp": 512, "latentsync-1.6": 512, "latentsync-1.5": 256}
+
+
+def resolution_px(settings: EngineSettings) -> int:
+    """Side of the engine's aligned faces. Raises ``WeightsError`` when the weights do not tell."""
+    if settings.name in PINNED_PX:
+        return PINNED_PX[settings.name]
+    from latentsync.generation.checkpoints import resolution_of
+
+    return resolution_of(_weights(settings))
 
 
 def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
@@ -70,16 +79,11 @@ def _load(settings: EngineSettings, gpu: int) -> Engine:
         from latentsync.generation.warp import WarpEngine
 
         return WarpEngine(strength=settings.strength)
-    if settings.weights is None:
-        raise WeightsError(
-            f"engine {settings.name} needs its weights: give --weights DIR "
-            "(lipsync weights fetch downloads them), or use --engine warp for a preview"
-        )
     from latentsync.generation.diffusion import LatentSyncEngine
 
     return LatentSyncEngine.load(
-        settings.weights,
-        resolution_px=RESOLUTION_PX[settings.name],
+        _weights(settings),
+        resolution_px=resolution_px(settings),
         device=settings.device if settings.device == "cpu" else f"cuda:{gpu}",
         dtype=settings.dtype,
         steps=settings.steps,
@@ -92,6 +96,15 @@ def _load(settings: EngineSettings, gpu: int) -> Engine:
         gpu_high_watermark_gib=settings.gpu_high_watermark_gib,
         gpu_low_watermark_gib=settings.gpu_low_watermark_gib,
     )
+
+
+def _weights(settings: EngineSettings) -> Path:
+    if settings.weights is None:
+        raise WeightsError(
+            f"engine {settings.name} needs its weights: give --weights DIR "
+            "(lipsync weights fetch DIR downloads them), or use --engine warp for a preview"
+        )
+    return settings.weights
 
 
 def _weights_digest(settings: EngineSettings) -> str:

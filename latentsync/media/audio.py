@@ -14,6 +14,7 @@ from latentsync.records import AudioInfo
 
 VOICE_HZ = 16_000
 AAC_RATES_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+STEREO_KBPS = 192  # AAC, also for mono
 SURROUND_KBPS_PER_CHANNEL = 64  # 5.1 at 384 kbit/s, as on broadcast
 LAYOUT_NAMES = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 # Time 0 is the file's own: sound that starts later gets silence before it, holes are filled.
@@ -38,7 +39,6 @@ def mux(
     timeline: Timeline,
     out: Path,
     *,
-    audio_kbps: int = 192,
     tail: Literal["silence", "original"] = "silence",
     original: AudioInfo | None = None,
 ) -> Path:
@@ -54,7 +54,7 @@ def mux(
     if tail == "original" and original and timeline.voice_frames < timeline.frames:
         voice = min(total, -(-audio.samples * rate // audio.sample_rate_hz))
         sound = _joined(_trimmed(audio, rate, 0, voice), _trimmed(original, rate, voice, total), audio.channels)
-    coding = {"c:v": "copy", "c:a": "aac", "b:a": 1000 * max(audio_kbps, SURROUND_KBPS_PER_CHANNEL * audio.channels)}
+    coding = {"c:v": "copy", "c:a": "aac", "b:a": 1000 * max(STEREO_KBPS, SURROUND_KBPS_PER_CHANNEL * audio.channels)}
     if out.suffix.lower() in MOV_SUFFIXES:
         # Edit lists count in movie time: milliseconds by default, too coarse for samples.
         coding |= {"movflags": "+faststart", "movie_timescale": rate, **_apple_tag(video_only)}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from latentsync.generation.loading import RESOLUTION_PX
+from latentsync.generation.loading import resolution_px
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_timeline
 from latentsync.media.encode import VideoClipWriter
@@ -27,7 +27,7 @@ def render_clip(
         source_indices=job.timeline.source_indices,
         track=plan.open_track(),
         windows=plan.window_grid,
-        resolution_px=RESOLUTION_PX[job.settings.engine.name],
+        resolution_px=resolution_px(job.settings.engine),
     )
     frames = render_frames(source, segment, faces, previous)
     writer = VideoClipWriter(out, job.video, segment.frames, job.settings.encode)

@@ -11,13 +11,20 @@ from latentsync.settings import Settings
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.segments import generate
 from tests.e2e.conftest import Clip
+from tests.unit.generation.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 
 
-def face_clips(clip: Clip, work_dir: Path, segment_seconds: float) -> tuple[Job, Plan, dict[int, list[np.ndarray]]]:
+def face_clips(
+    clip: Clip, work_dir: Path, segment_seconds: float, engine: dict
+) -> tuple[Job, Plan, dict[int, list[np.ndarray]]]:
     """Frame -> its faces in every clip that holds it."""
-    groups = {"run": {"work_dir": str(work_dir)}, "segments": {"segment_seconds": segment_seconds}}
+    groups = {
+        "engine": engine,
+        "run": {"work_dir": str(work_dir)},
+        "segments": {"segment_seconds": segment_seconds},
+    }
     job = probe.fn(str(clip.video), str(clip.voice), str(work_dir / "out.mp4"), Settings.model_validate(groups))
     detections = [find_faces.fn(job, *chunk) for chunk in face_chunks(job)]
     job_plan, features = plan.fn(job, track.fn(job, detections)), voice.fn(job)
@@ -29,13 +36,22 @@ def face_clips(clip: Clip, work_dir: Path, segment_seconds: float) -> tuple[Job,
     return job, job_plan, faces
 
 
-def test_face_clips_of_segments_equal_those_of_the_whole(clip: Clip, tmp_path: Path) -> None:
-    job, whole_plan, whole = face_clips(clip, tmp_path, 1000)
-    _, parts_plan, parts = face_clips(clip, tmp_path, 2)
+@pytest.mark.parametrize("windows_per_batch", [None, 1, 3], ids=["warp", "latentsync", "latentsync, 3 windows a batch"])
+def test_face_clips_of_segments_equal_those_of_the_whole(
+    windows_per_batch: int | None, clip: Clip, tmp_path: Path
+) -> None:
+    engine: dict = {"name": "warp"}
+    if windows_per_batch:
+        weights = write_tiny_weights(tmp_path / "weights")
+        engine = {"name": "latentsync", "weights": str(weights), "device": "cpu", "steps": 2}
+        engine["windows_per_batch"] = windows_per_batch
+    job, whole_plan, whole = face_clips(clip, tmp_path / "work", 1000, engine)
+    _, parts_plan, parts = face_clips(clip, tmp_path / "work", 2, engine)
     assert len(whole_plan.segments) == 1
     assert len(parts_plan.segments) >= 4
     assert sorted(whole) == sorted(parts) == list(range(job.timeline.frames))
     assert sum(len(versions) > 1 for versions in parts.values()) == 16 * (len(parts_plan.segments) - 1)
+    assert len({face.tobytes() for (face,) in whole.values()}) > 200  # they do speak
     for frame, (face,) in whole.items():
         for version in parts[frame]:
             np.testing.assert_array_equal(version, face, err_msg=f"frame {frame}")

@@ -1,0 +1,128 @@
+"""The command as a user calls it: exit codes, messages without tracebacks, what was there stays."""
+
+import json
+from pathlib import Path
+
+import av
+import pytest
+
+from flows import cli
+from tests.e2e.conftest import Clip
+from tests.unit.generation.tiny_weights import write_tiny_weights
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture
+def lipsync(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """Run the command in this process: (exit code, everything it printed)."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["lipsync", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    return run
+
+
+def test_a_whole_job_with_latentsync_weights_on_the_cpu(clip: Clip, tmp_path: Path, lipsync) -> None:
+    weights, report = write_tiny_weights(tmp_path / "weights"), tmp_path / "report.json"
+    code, printed = lipsync(
+        "sync", clip.video, clip.voice, "-o", tmp_path / "out.mp4", "--engine", "latentsync", "--weights", weights,
+        "--device", "cpu", "--steps", 2, "--segment-seconds", 3, "--work-dir", tmp_path / "work", "--report", report,
+    )  # fmt: skip
+    assert code == 0, printed
+    told = json.loads(report.read_text())
+    assert (told["frames"], told["fps"], told["width"], told["height"]) == (230, "25/1", 640, 640)
+    assert told["engine"] == "latentsync"
+    assert len(told["segments"]) == 3
+    assert set(told["stages"]) == {"probe", "voice", "faces", "plan", "generate", "render", "join", "publish"}
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert sum(1 for packet in file.demux(video=0) if packet.size) == 230
+
+
+def _text_file(folder: Path, clip: Clip) -> tuple[Path, Path]:
+    (folder / "text.mp4").write_text("this is no video\n" * 100)
+    return folder / "text.mp4", clip.voice
+
+
+def _missing(folder: Path, clip: Clip) -> tuple[Path, Path]:
+    return folder / "missing.mp4", clip.voice
+
+
+def _truncated(folder: Path, clip: Clip) -> tuple[Path, Path]:
+    whole = clip.video.read_bytes()
+    (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    return folder / "truncated.mp4", clip.voice
+
+
+def _empty_audio(folder: Path, clip: Clip) -> tuple[Path, Path]:
+    (folder / "empty.wav").touch()
+    return clip.video, folder / "empty.wav"
+
+
+def _no_face(folder: Path, clip: Clip) -> tuple[Path, Path]:
+    from tests.synthetic import make_video
+
+    return make_video(folder / "nobody.mp4", 75, 25), clip.voice
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named", "fact"),
+    [
+        (_missing, "missing.mp4", "no such file"),
+        (_text_file, "text.mp4", "no media file"),
+        (_truncated, "truncated.mp4", "truncated"),
+        (_empty_audio, "empty.wav", "0 bytes"),
+        (_no_face, "nobody.mp4", "face"),
+    ],
+)
+def test_bad_input_is_refused_by_name_and_fact(
+    inputs, named: str, fact: str, clip: Clip, tmp_path: Path, lipsync
+) -> None:
+    video, voice = inputs(tmp_path, clip)
+    output = tmp_path / "out.mp4"
+    output.write_text("what was there")
+    code, printed = lipsync("sync", video, voice, "-o", output, "--work-dir", tmp_path / "work")
+    words = " ".join(printed.split())
+    assert code == 2, printed
+    assert named in words.replace(" ", "") or named in words
+    assert fact in words
+    assert "Traceback" not in printed
+    assert output.read_text() == "what was there"
+    assert not list((tmp_path / "work").glob("*/generate/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (("-o", "/proc/out.mp4"), "/proc/out.mp4"),
+        (("-o", "OUT", "--crf", "99"), "less than or equal to 51"),
+        (("-o", "OUT", "--engine", "latentsync"), "--weights"),
+        (("-o", "OUT", "--engine", "magic"), "latentsync-1.6"),
+        (("-o", "OUT", "--disk-profile", "floppy"), "known are pl0, ssd"),
+        (("-o", "OUT", "--runner", "dask"), "dask_address"),
+    ],
+)
+def test_bad_settings_are_refused(arguments: tuple[str, ...], fact: str, clip: Clip, tmp_path: Path, lipsync) -> None:
+    given = [str(tmp_path / "out.mp4") if argument == "OUT" else argument for argument in arguments]
+    code, printed = lipsync("sync", clip.video, clip.voice, *given, "--work-dir", tmp_path / "work")
+    assert code == 2, printed
+    assert fact in " ".join(printed.split())
+    assert "Traceback" not in printed
+    assert not (tmp_path / "out.mp4").exists()
+    assert not list((tmp_path / "work").glob("*/generate/*"))
+
+
+def test_probe_says_what_a_file_is(clip: Clip, lipsync) -> None:
+    code, printed = lipsync("probe", clip.video)
+    assert code == 0
+    assert "640x640, 25 frames/s, 250 frames" in printed
+
+
+def test_a_segment_number_that_is_none_is_refused(clip: Clip, tmp_path: Path, lipsync) -> None:
+    code, printed = lipsync("sync", clip.video, clip.voice, "-o", tmp_path / "o.mp4", "--force-segments", "one")
+    assert code == 2
+    assert "give segment numbers such as 3,7" in " ".join(printed.split())
