@@ -43,7 +43,7 @@ class SweepLimits(Record):
     """What may stay in a workspace."""
 
     older_than_days: float = Field(
-        default=30, ge=0, le=3650, description="Days without use after which a file goes; 0: all but the grace period's"
+        default=30, ge=0, le=3650, description="Days without use after which a file goes, 0 to 3650"
     )
     max_gib: float | None = Field(
         default=None,
@@ -54,7 +54,7 @@ class SweepLimits(Record):
         default=24,
         ge=1,
         le=8760,
-        description="Hours since its last use in which a file never goes; longer than your jobs",
+        description="Hours since its last use in which a file never goes, 1 to 8760",
     )
 
 
