@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.loader import disk_profile
 from latentsync import remote
+from latentsync.errors import InputError
 from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detect import load_detector
 from latentsync.faces.track import build_track, runs, windows
@@ -16,6 +18,7 @@ from latentsync.generation.voiceover import extract_voice
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
+from latentsync.media.encode import encoder_works
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.publishing.writer import check_destination
@@ -36,6 +39,7 @@ LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes m
 def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
     """Look at the inputs, refuse bad ones and fix the timeline."""
     workspace = Workspace.at(settings.run.work_dir)
+    _check_settings(settings)
     check_destination(output, 0)
     sound = probe_audio(_local(audio, workspace))
     picture = prepare_video(_local(video, workspace), settings.timing.rate, workspace.root / "conformed")
@@ -98,6 +102,16 @@ def plan(job: Job, track: Artefact) -> Plan:
         segments=tuple(segments),
         frames_with_face=int(rows["face"].sum()),
     )
+
+
+def _check_settings(settings: Settings) -> None:
+    """Refuse now what would fail after the dear work."""
+    disk_profile(settings.run.disk_profile)
+    resolution_px(settings.engine)
+    if not encoder_works(settings.encode.encoder):
+        raise InputError(
+            f"encoder {settings.encode.encoder} does not work on this machine; lipsync doctor lists those that do"
+        )
 
 
 def _original_sound(video: VideoInfo, timeline: Timeline, settings: Settings) -> AudioInfo | None:

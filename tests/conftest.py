@@ -1,6 +1,11 @@
 """Clips that many tests read; each is made once per run and never changed."""
 
+import os
 from pathlib import Path
+
+# Prefect's servers in the tests call nobody; set before Prefect reads its settings.
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
 
 import pytest
 

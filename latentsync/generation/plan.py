@@ -17,9 +17,9 @@ def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap
     ``segment_frames`` or, inside a window, at a window's start near it, so no window is computed twice
     for a cut alone.
     """
-    cuts = [0]
-    for target in range(segment_frames, frames, segment_frames):
-        cut = _cut_near(target, windows, reach=segment_frames // 4)
+    cuts, reach = [0], segment_frames // 4
+    for target in range(segment_frames, frames - reach, segment_frames):  # a short rest joins the last segment
+        cut = _cut_near(target, windows, reach)
         if cuts[-1] < cut < frames:
             cuts.append(cut)
     return [

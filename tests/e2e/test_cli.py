@@ -1,28 +1,33 @@
 """The command as a user calls it: exit codes, messages without tracebacks, what was there stays."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
 import pytest
+from prefect.settings import PREFECT_API_URL
 
-from flows import cli
 from tests.e2e.conftest import Clip
 from tests.unit.generation.tiny_weights import write_tiny_weights
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def lipsync(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    """Run the command in this process: (exit code, everything it printed)."""
+@pytest.fixture(scope="module")
+def lipsync(prefect_server: None):
+    """Run the installed command: (exit code, everything it printed)."""
+    command = Path(sys.executable).with_name("lipsync")
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "COLUMNS": "200"}
+    environment.pop("PREFECT_LOGGING_LEVEL", None)
 
     def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["lipsync", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out + printed.err
+        ended = subprocess.run(
+            [command, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
+        )
+        return ended.returncode, ended.stdout + ended.stderr
 
     return run
 

@@ -51,3 +51,7 @@ def test_a_window_meets_the_same_neighbours_whatever_the_segment(per_batch: int)
 
 def test_no_batch_where_there_is_no_face() -> None:
     assert covering_batches(_grid((0, 333), (400, 1003)), 340, 399, 4) == []
+
+
+def test_a_short_rest_joins_the_last_segment() -> None:
+    assert [s.end for s in plan_segments(230, _grid((0, 230)), 75, 16)][-2:] == [144, 230]
