@@ -52,9 +52,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML or JSON: {error}") from error
     if not isinstance(content or {}, dict):
-        raise InputError(
-            f"{path}: expected groups of settings such as 'engine:', found {type(content).__name__}"
-        )
+        raise InputError(f"{path}: expected groups of settings such as 'engine:', found {type(content).__name__}")
     return content or {}
 
 

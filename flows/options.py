@@ -8,11 +8,11 @@ from latentsync.settings import Settings
 
 
 def option(group: str, field: str, *names: str) -> Any:
-    """A typer option for one setting; its help is the setting's description and default."""
-    info = type(getattr(Settings(), group)).model_fields[field]
-    default = "" if info.default in (None, "") else f" [default: {info.default}]"
+    """A typer option for one setting; its help is the setting's description, bounds and default."""
+    schema = type(getattr(Settings(), group)).model_json_schema()["properties"][field]
+    default = "" if schema.get("default") in (None, "") else f" [default: {schema['default']}]"
     names = names or (f"--{field.replace('_', '-')}",)
-    return typer.Option(*names, help=f"{info.description}{default}", show_default=False)
+    return typer.Option(*names, help=f"{schema['description']}{default}", show_default=False)
 
 
 def overrides(**options: Any) -> dict[str, dict[str, Any]]:

@@ -78,7 +78,7 @@ def stage_progress(run: Run) -> dict[str, StageProgress]:
     steps, progress = run.steps(), {}
     for stage in STAGES:
         items = [item for item in list(run.submitted.values()) if item.stage == stage]
-        done = sum(item.units if item.done else _frames_done(item, steps) for item in items)
+        done = sum(item.units if item.completed else _frames_done(item, steps) for item in items)
         notes = {steps[item.name].note for item in items if item.name in steps and not item.done}
         progress[stage] = StageProgress(done, sum(item.units for item in items), ", ".join(notes - {""}))
     return progress

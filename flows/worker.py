@@ -30,6 +30,7 @@ def dask_worker_command(address: str, gpu: int | None, cpus: int) -> list[str]:
 def start_worker(address: str, gpu: int | None, cpus: int, engine: EngineSettings | None) -> None:
     """Become a Dask worker; returns only by exception. ``engine`` is loaded at the start."""
     environment = dict(os.environ)
+    environment.pop("PREFECT_LOGGING_LEVEL", None)  # the command line is quiet, a worker tells the UI what it does
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
     environment.setdefault("DASK_LOGGING__LATENTSYNC", "info")  # such as: loading engine

@@ -56,9 +56,7 @@ class PixelLayout:
         mid = 2 ** (self.bit_depth - 1)
         kr, kb = _LUMA[self.matrix]
         kg = 1 - kr - kb
-        rows = np.array(
-            [[1, 0, 2 - 2 * kr], [1, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg], [1, 2 - 2 * kb, 0]]
-        )
+        rows = np.array([[1, 0, 2 - 2 * kr], [1, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg], [1, 2 - 2 * kb, 0]])
         scale = 255 * rows / np.array([y_span, c_span, c_span])
         offset = -scale @ np.array([y_low, mid, mid])
         return np.hstack([scale, offset[:, None]])
@@ -120,7 +118,5 @@ def region_rgb(frame: Frame, left: int, top: int, right: int, bottom: int) -> np
 def _upsample(plane: np.ndarray, shift_x: int, shift_y: int, size: tuple[int, int]) -> np.ndarray:
     if not shift_x and not shift_y:
         return plane
-    full = cv2.resize(
-        plane, (plane.shape[1] << shift_x, plane.shape[0] << shift_y), interpolation=cv2.INTER_LINEAR
-    )
+    full = cv2.resize(plane, (plane.shape[1] << shift_x, plane.shape[0] << shift_y), interpolation=cv2.INTER_LINEAR)
     return full[: size[1], : size[0]]

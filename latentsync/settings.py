@@ -5,64 +5,90 @@ The same models are the configuration file, the command line's options and the f
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 EngineName = Literal["warp", "latentsync", "latentsync-1.6", "latentsync-1.5"]
 
 
+_WORDS = {"crf": "CRF", "fps": "frames per second", "dtype": "number format", "gib": "GiB", "gpu": "GPU", "url": "URL"}
+
+
+def _title(name: str, _info: object) -> str:
+    """Heading of a setting in the form."""
+    words = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+    return words[0].upper() + words[1:]
+
+
+def _show_bounds(schema: dict[str, Any]) -> None:
+    """Write the bounds, which the form checks but does not show, into the descriptions."""
+    for field in schema.get("properties", {}).values():
+        low, high = field.get("minimum"), field.get("maximum")
+        if low is not None and high is not None:
+            field["description"] += f" ({low} to {high})"
+
+
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", field_title_generator=_title, json_schema_extra=_show_bounds)
 
 
 class EngineSettings(_Group):
     """How new faces are made."""
 
     name: EngineName = Field(
-        "warp",
+        default="warp",
         description="warp: a preview on the CPU without weights; latentsync: the diffusion model at the resolution "
         "its weights were made for; -1.6: only 512 px, -1.5: only 256 px",
     )
-    weights: Path | None = Field(None, description="Folder with the LatentSync weights (latentsync engines only)")
-    steps: int = Field(20, ge=1, le=100, description="Denoising steps per window")
+    weights: Path | None = Field(
+        default=None, description="Folder with the LatentSync weights (latentsync engines only)"
+    )
+    steps: int = Field(default=20, ge=1, le=100, description="Denoising steps per window")
     guidance_scale: float = Field(
-        1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
+        default=1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
     )
-    seed: int = Field(1247, ge=0, description="Seed of the noise")
-    scheduler: Literal["ddim", "dpm"] = Field("ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10")
+    seed: int = Field(default=1247, ge=0, description="Seed of the noise")
+    scheduler: Literal["ddim", "dpm"] = Field(
+        default="ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10"
+    )
     deepcache: int = Field(
-        0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
+        default=0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
     )
-    device: Literal["auto", "cuda", "cpu"] = Field("auto", description="auto: a CUDA GPU, else an error; cpu: slow")
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        default="auto", description="auto: a CUDA GPU, else an error; cpu: slow"
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="Number format of the weights; auto: by the GPU's capability"
+        default="auto", description="Number format of the weights; auto: by the GPU's capability"
     )
-    compile: bool = Field(True, description="torch.compile on the GPU: slower first window, faster afterwards")
+    compile: bool = Field(default=True, description="torch.compile on the GPU: slower first window, faster afterwards")
     windows_per_batch: int = Field(
-        1, ge=0, le=16, description="Windows of 16 frames per GPU batch; 1 fills a GPU, 0: as many as its memory holds"
+        default=1,
+        ge=0,
+        le=16,
+        description="Windows of 16 frames per GPU batch; 1 fills a GPU, 0: as many as its memory holds",
     )
     gpu_high_watermark_gib: float | None = Field(
-        None, gt=0, description="GiB of GPU memory above which caches are freed; empty: 90 % of the GPU"
+        default=None, gt=0, description="GiB of GPU memory above which caches are freed; empty: 90 % of the GPU"
     )
     gpu_low_watermark_gib: float | None = Field(
-        None, gt=0, description="GiB of GPU memory that a clean-up aims for; empty: 70 % of the GPU"
+        default=None, gt=0, description="GiB of GPU memory that a clean-up aims for; empty: 70 % of the GPU"
     )
-    strength: float = Field(1.0, ge=0.1, le=2.0, description="How wide the warp engine opens the mouth")
+    strength: float = Field(default=1.0, ge=0.1, le=2.0, description="How wide the warp engine opens the mouth")
 
 
 class TimingSettings(_Group):
     """Frame rate and what happens when sound and picture differ in length."""
 
-    fps: str = Field("25", description="Output frame rate: a number, a fraction such as 30000/1001, or source")
+    fps: str = Field(default="25", description="Output frame rate: a number, a fraction such as 30000/1001, or source")
     if_audio_longer: Literal["cut", "loop", "bounce", "hold"] = Field(
-        "cut", description="cut the sound, loop or bounce the picture, or hold its last frame"
+        default="cut", description="cut the sound, loop or bounce the picture, or hold its last frame"
     )
     if_video_longer: Literal["cut", "keep"] = Field(
-        "cut", description="cut the picture, or keep it with its original lips"
+        default="cut", description="cut the picture, or keep it with its original lips"
     )
     tail: Literal["silence", "original"] = Field(
-        "silence", description="Sound after the voice has ended, with if_video_longer = keep"
+        default="silence", description="Sound after the voice has ended, with if_video_longer = keep"
     )
 
     @field_validator("fps")
@@ -81,9 +107,9 @@ class TimingSettings(_Group):
 class FaceSettings(_Group):
     """Which face speaks."""
 
-    choice: str = Field("largest", description="largest, center, or X,Y: the face nearest to that pixel")
+    choice: str = Field(default="largest", description="largest, center, or X,Y: the face nearest to that pixel")
     detector: Literal["auto", "mediapipe", "insightface"] = Field(
-        "auto", description="auto: InsightFace when its files are present, else mediapipe"
+        default="auto", description="auto: InsightFace when its files are present, else mediapipe"
     )
 
     @field_validator("choice")
@@ -102,34 +128,42 @@ class FaceSettings(_Group):
 class SegmentSettings(_Group):
     """How the timeline is cut into pieces of work."""
 
-    segment_seconds: float = Field(20.0, ge=0.5, le=3600, description="Length of one segment in seconds")
-    overlap_frames: int = Field(16, ge=0, le=64, description="Frames shared by neighbouring face clips")
+    segment_seconds: float = Field(default=20.0, ge=0.5, le=3600, description="Length of one segment in seconds")
+    overlap_frames: int = Field(default=16, ge=0, le=64, description="Frames shared by neighbouring face clips")
 
 
 class EncodeSettings(_Group):
     """The one lossy encode."""
 
-    encoder: Literal["libx264", "libx265", "h264_nvenc", "hevc_nvenc"] = Field("libx264", description="Video encoder")
-    crf: int = Field(18, ge=0, le=51, description="Constant quality: lower is better and larger; 18 looks lossless")
+    encoder: Literal["libx264", "libx265", "h264_nvenc", "hevc_nvenc"] = Field(
+        default="libx264", description="Video encoder"
+    )
+    crf: int = Field(
+        default=18, ge=0, le=51, description="Constant quality: lower is better and larger; 18 looks lossless"
+    )
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
-        "veryfast", description="Encoder effort"
+        default="veryfast", description="Encoder effort"
     )
 
 
 class RunSettings(_Group):
     """Where and how the work is done."""
 
-    work_dir: str = Field("", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
-    disk_profile: str = Field("ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks")
-    runner: Literal["threads", "dask"] = Field("threads", description="threads: this process; dask: a cluster")
-    dask_address: str = Field("", description="Address of the Dask scheduler, such as tcp://10.0.0.5:8786")
-    workers: int = Field(0, ge=0, le=256, description="Tasks at a time with runner = threads; 0: one per CPU core")
-    jobs_per_gpu: int = Field(1, ge=1, le=8, description="Segments that share one GPU at a time")
-    retries: int = Field(3, ge=0, le=10, description="Retries of a task after a passing failure")
-    retry_seconds: float = Field(2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
-    cache: bool = Field(True, description="Reuse finished work of earlier runs")
-    report_dir: str = Field("", description="Folder for contact sheet and plots; empty: none are made")
-    notify_url: str = Field("", description="Webhook that gets a JSON message when the run ends")
+    work_dir: str = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
+    disk_profile: str = Field(
+        default="ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks"
+    )
+    runner: Literal["threads", "dask"] = Field(default="threads", description="threads: this process; dask: a cluster")
+    dask_address: str = Field(default="", description="Address of the Dask scheduler, such as tcp://10.0.0.5:8786")
+    workers: int = Field(
+        default=0, ge=0, le=256, description="Tasks at a time with runner = threads; 0: one per CPU core"
+    )
+    jobs_per_gpu: int = Field(default=1, ge=1, le=8, description="Segments that share one GPU at a time")
+    retries: int = Field(default=3, ge=0, le=10, description="Retries of a task after a passing failure")
+    retry_seconds: float = Field(default=2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
+    cache: bool = Field(default=True, description="Reuse finished work of earlier runs")
+    report_dir: str = Field(default="", description="Folder for contact sheet and plots; empty: none are made")
+    notify_url: str = Field(default="", description="Webhook that gets a JSON message when the run ends")
 
 
 class Settings(_Group):

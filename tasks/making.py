@@ -1,6 +1,5 @@
 """Making a file in the workspace: once, whole, counted and described."""
 
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from latentsync.job import Job, Work
 from latentsync.records import Artefact, ClipFile
 from latentsync.workspace import Workspace
-from tasks.tracking import attempt, frame_counter, worker_name
+from tasks.tracking import attempt, frame_counter, peak_gpu_mib, peak_rss_mib, worker_name
 
 
 def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -> Artefact:
@@ -40,5 +39,6 @@ def make_clip(job: Job, name: str, start: int, end: int, make: Callable[[Path, C
         seconds=round(time.monotonic() - began, 3),
         attempts=attempt(),
         worker=worker_name(),
-        peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_rss_mib=peak_rss_mib(),
+        peak_gpu_mib=peak_gpu_mib(),
     )

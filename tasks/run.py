@@ -46,6 +46,11 @@ class Submitted:
         return self.frames or 1
 
     @property
+    def completed(self) -> bool:
+        """Whether the task is done and did not fail."""
+        return self.done and self.future.state.is_completed()
+
+    @property
     def cached(self) -> bool:
         """Whether a finished task took its result from an earlier run."""
         return self.done and self.future.state.name == "Cached"

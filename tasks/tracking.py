@@ -7,7 +7,9 @@ Another file, left by a cancelled flow, tells its tasks to stop at their next fr
 import json
 import logging
 import os
+import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +45,8 @@ class Step:
     done_frames: int = 0
     total_frames: int = 0
     note: str = ""
+    peak_rss_mib: int = 0  # of the worker's process, so far
+    peak_gpu_mib: int = 0
 
     @property
     def stage(self) -> str:
@@ -66,7 +70,8 @@ class _Tracker:
         self._write()
 
     def end(self, failed: bool) -> None:
-        self.step = replace(self.step, ended=time.time(), failed=failed)
+        peaks = {"peak_rss_mib": peak_rss_mib(), "peak_gpu_mib": peak_gpu_mib()}
+        self.step = replace(self.step, ended=time.time(), failed=failed, **peaks)
         self._write()
 
     def _write(self) -> None:
@@ -119,6 +124,19 @@ def raise_if_stopped(folder: Path, cause: Exception | None = None) -> None:
     """Raise ``Stopped`` once ``stop`` was called for the run."""
     if (folder / STOP).exists():
         raise Stopped("the flow run was cancelled") from cause
+
+
+def peak_rss_mib() -> int:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def peak_gpu_mib() -> int:
+    """Largest GPU memory that this process has reserved so far; 0 without torch or a GPU."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_available():
+        return 0
+    return sum(cuda.max_memory_reserved(index) for index in range(cuda.device_count())) >> 20
 
 
 def frame_counter(total_frames: int) -> Callable[[int], None]:

@@ -7,7 +7,13 @@ from pathlib import Path
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import pytest
+from prefect.testing.utilities import prefect_test_harness
 
 from tests.synthetic import H264, make_sound, make_video, tone
 
@@ -35,3 +41,27 @@ def silent(clips: Path) -> Path:
 def voice(clips: Path) -> Path:
     """3 s at 48 kHz stereo, with a click at every full second."""
     return make_sound(clips / "voice.wav", 3 * 48_000, 48_000, 2)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A speaking face, 640x640 at 25 fps, and a voice."""
+
+    video: Path
+    voice: Path
+
+
+@pytest.fixture(scope="session")
+def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """The demo's input: 250 frames, 230 frames of voice."""
+    folder = tmp_path_factory.mktemp("demo")
+    maker = Path(__file__).parents[1] / "demo" / "make_input.py"
+    subprocess.run([sys.executable, maker, folder], check=True)
+    return Clip(folder / "video.mp4", folder / "voice.wav")
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A Prefect server of its own for all tests of a run."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

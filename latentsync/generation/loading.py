@@ -35,7 +35,7 @@ def resolution_px(settings: EngineSettings) -> int:
 def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
     """The warm engine for ``settings``. Raises ``WeightsError`` or ``InputError`` when it cannot run."""
     with _loading:
-        return _load(settings, gpu)
+        return _load(settings.model_dump_json(), gpu)
 
 
 @contextmanager
@@ -73,7 +73,8 @@ def uses_gpu(settings: EngineSettings) -> bool:
 
 
 @lru_cache(maxsize=8)  # one per GPU of a host
-def _load(settings: EngineSettings, gpu: int) -> Engine:
+def _load(engine_settings: str, gpu: int) -> Engine:
+    settings = EngineSettings.model_validate_json(engine_settings)
     log.info("loading engine %s", settings.name)
     if settings.name == "warp":
         from latentsync.generation.warp import WarpEngine

@@ -1,7 +1,7 @@
 """One segment of faces: aligned windows through an engine, one face per frame out."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
@@ -19,7 +19,7 @@ from latentsync.generation.plan import covering_batches
 class FaceSource:
     """Where aligned faces come from; everything is indexed by output frame."""
 
-    read_frames: Callable[[int, int], Iterator[Frame]]  # output range [start, end) -> its frames
+    read_frames: Callable[[int, int], Generator[Frame]]  # output range [start, end) -> its frames
     source_indices: Callable[[int, int], np.ndarray]  # output range -> source frame of each
     track: np.ndarray  # (M,) faces.track.TRACK_DTYPE, by source frame
     windows: np.ndarray  # (W, 2) half-open output ranges
@@ -28,7 +28,7 @@ class FaceSource:
 
 def generate_faces(
     source: FaceSource, session: Session, start: int, end: int, windows_per_batch: int
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray]:
     """Yield exactly ``end - start`` faces (R, R, 3) uint8 RGB; black where no window covers a frame."""
     blank = np.zeros((source.resolution_px, source.resolution_px, 3), np.uint8)
     batches = covering_batches(source.windows, start, end, windows_per_batch)
@@ -44,7 +44,7 @@ def generate_faces(
     yield from repeat(blank, end - position)
 
 
-def _aligned(source: FaceSource, batches: Sequence[np.ndarray]) -> Iterator[list[FaceWindow]]:
+def _aligned(source: FaceSource, batches: Sequence[np.ndarray]) -> Generator[list[FaceWindow]]:
     """Batches of aligned windows; frames outside the windows are not even decoded."""
     if not batches:
         return
@@ -53,7 +53,7 @@ def _aligned(source: FaceSource, batches: Sequence[np.ndarray]) -> Iterator[list
         yield [next(windows) for _ in batch]
 
 
-def _aligned_windows(source: FaceSource, windows: np.ndarray) -> Iterator[FaceWindow]:
+def _aligned_windows(source: FaceSource, windows: np.ndarray) -> Generator[FaceWindow]:
     breaks = np.flatnonzero(windows[1:, 0] != windows[:-1, 1]) + 1
     for run in np.split(windows, breaks):
         with closing(source.read_frames(int(run[0, 0]), int(run[-1, 1]))) as frames:
@@ -61,7 +61,7 @@ def _aligned_windows(source: FaceSource, windows: np.ndarray) -> Iterator[FaceWi
                 yield _align_window(source, frames, int(start), int(end))
 
 
-def _align_window(source: FaceSource, frames: Iterator[Frame], start: int, end: int) -> FaceWindow:
+def _align_window(source: FaceSource, frames: Generator[Frame], start: int, end: int) -> FaceWindow:
     size = source.resolution_px
     rows = source.track[source.source_indices(start, end)]
     faces = np.empty((end - start, size, size, 3), np.uint8)
@@ -71,7 +71,7 @@ def _align_window(source: FaceSource, frames: Iterator[Frame], start: int, end: 
     return FaceWindow(start=start, faces=faces, mouth=mouth.astype(np.float32))
 
 
-def _ahead(batches: Iterator[list[FaceWindow]]) -> Iterator[list[FaceWindow]]:
+def _ahead(batches: Generator[list[FaceWindow]]) -> Generator[list[FaceWindow]]:
     """Prepare one batch in a thread while the engine works on the one before."""
     queue: Queue = Queue(maxsize=1)
     stop = threading.Event()

@@ -1,6 +1,6 @@
 """Render one segment: crossfade the faces with the neighbour's, paste them, encode once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -18,14 +18,16 @@ from latentsync.stitching.crossfade import crossfade
 class RenderSource:
     """What a segment is rendered from; indexed by output frame."""
 
-    read_frames: Callable[[int, int], Iterator[Frame]]
+    read_frames: Callable[[int, int], Generator[Frame]]
     source_indices: Callable[[int, int], np.ndarray]
     track: np.ndarray  # (M,) faces.track.TRACK_DTYPE, by source frame
     windows: np.ndarray  # (W, 2) half-open output ranges: frames outside pass through untouched
     resolution_px: int
 
 
-def render_frames(source: RenderSource, segment: Segment, clip: ClipFile, previous: ClipFile | None) -> Iterator[Frame]:
+def render_frames(
+    source: RenderSource, segment: Segment, clip: ClipFile, previous: ClipFile | None
+) -> Generator[Frame]:
     """Yield the finished frames of ``[segment.start, segment.end)``.
 
     ``clip`` holds the segment's faces, ``previous`` those of the segment before (None for the first):
@@ -43,7 +45,7 @@ def render_frames(source: RenderSource, segment: Segment, clip: ClipFile, previo
             yield paster.paste(frame, face, row["matrix"]) if pasted else frame
 
 
-def blended_faces(segment: Segment, clip: ClipFile, previous: ClipFile | None) -> Iterator[np.ndarray]:
+def blended_faces(segment: Segment, clip: ClipFile, previous: ClipFile | None) -> Generator[np.ndarray]:
     """Yield the segment's faces (R, R, 3), its first frames crossfaded with the clip before."""
     path = clip.file.path
     overlap = min(previous.end - segment.start, segment.frames) if previous else 0

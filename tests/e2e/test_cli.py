@@ -10,7 +10,7 @@ import av
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tests.e2e.conftest import Clip
+from tests.conftest import Clip
 from tests.unit.generation.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from flows.lipsync import lipsync
 from latentsync.errors import SegmentsFailed
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
-from tests.e2e.conftest import Clip
+from tests.conftest import Clip
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

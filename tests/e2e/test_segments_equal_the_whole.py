@@ -10,7 +10,7 @@ from latentsync.media.encode import read_faces
 from latentsync.settings import Settings
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.segments import generate
-from tests.e2e.conftest import Clip
+from tests.conftest import Clip
 from tests.unit.generation.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow

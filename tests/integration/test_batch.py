@@ -10,7 +10,7 @@ from prefect.states import State
 
 from flows.batch import lipsync_batch
 from latentsync.settings import Settings
-from tests.integration.conftest import Clip
+from tests.conftest import Clip
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -15,7 +15,9 @@ def test_every_setting_is_described_for_the_form() -> None:
             assert field.description, f"{group}.{name} has no description"
 
 
-@pytest.mark.parametrize(("text", "rate"), [("25", 25), ("30000/1001", Fraction(30000, 1001)), ("29.97", Fraction(2997, 100))])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("25", 25), ("30000/1001", Fraction(30000, 1001)), ("29.97", Fraction(2997, 100))]
+)
 def test_rates_are_exact(text: str, rate: Fraction) -> None:
     assert TimingSettings(fps=text).rate == rate
 

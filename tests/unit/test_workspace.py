@@ -7,13 +7,17 @@ from latentsync.records import Artefact
 from latentsync.workspace import Workspace
 
 
+def _write_half_and_fail(path: Path) -> None:
+    path.write_text("half")
+    raise ZeroDivisionError
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     workspace = Workspace.at(str(tmp_path))
     path = workspace.path("ab" * 32, "render", "x.mkv")
     path.write_text("old")
-    with pytest.raises(RuntimeError), workspace.writing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), workspace.writing(path) as temporary:
+        _write_half_and_fail(temporary)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
 

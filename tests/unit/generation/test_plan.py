@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def test_segments_cover_every_frame_once(segment_frames: int, overlap: int) -> N
     assert [segment.index for segment in segments] == list(range(len(segments)))
     assert segments[0].start == 0
     assert segments[-1].end == segments[-1].clip_end == 1003
-    for before, after in zip(segments, segments[1:], strict=False):
+    for before, after in pairwise(segments):
         assert before.end == after.start > before.start
         assert before.clip_end == min(before.end + overlap, 1003)
 
