@@ -4,13 +4,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from latentsync.errors import InputError, InternalError, TransientError
 from latentsync.media.decode import read_range, read_rgb, read_timeline
 from latentsync.media.probe import probe_video
 from latentsync.media.timeline import Timeline
+from tests.processes import ffmpeg_children
 from tests.synthetic import make_video, read_number
 
 FPS = Fraction(25)
@@ -18,10 +18,6 @@ FPS = Fraction(25)
 
 def numbers(frames) -> list[int]:
     return [read_number(frame.y, frame.layout.bit_depth) for frame in frames]
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children()
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 5), (24, 27), (49, 62), (99, 100), (60, 60)])
@@ -60,9 +56,9 @@ def test_frames_stay_valid_while_others_are_read(numbered):
 def test_closing_early_leaves_no_process(numbered):
     frames = read_range(probe_video(numbered, FPS), 0, 100)
     next(frames)
-    assert children()
+    assert ffmpeg_children()
     frames.close()
-    assert not children()
+    assert not ffmpeg_children()
 
 
 def test_a_range_beyond_the_video_is_our_mistake(numbered):
@@ -73,10 +69,10 @@ def test_a_range_beyond_the_video_is_our_mistake(numbered):
 def test_a_killed_ffmpeg_is_worth_a_retry(numbered):
     with closing(read_range(probe_video(numbered, FPS), 0, 100)) as frames:
         next(frames)
-        children()[0].kill()
+        ffmpeg_children()[0].kill()
         with pytest.raises(TransientError, match="killed by signal 9"):
             list(frames)
-    assert not children()
+    assert not ffmpeg_children()
 
 
 def test_a_file_that_shrinks_after_the_probe_is_named(numbered, tmp_path):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import psutil
 import pytest
 
 from latentsync.errors import InternalError, TransientError
@@ -14,6 +13,7 @@ from latentsync.media.encode import ClipWriter, FaceClipWriter, VideoClipWriter,
 from latentsync.media.pixels import layout_of
 from latentsync.media.probe import probe_video
 from latentsync.settings import EncodeSettings
+from tests.processes import ffmpeg_children
 from tests.synthetic import make_video
 
 FPS = Fraction(25)
@@ -112,7 +112,7 @@ def test_a_failure_while_writing_keeps_the_old_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_faces(out, 3, (face // int(1 / (1 - n)) for n, face in enumerate(faces(3))))
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
-    assert not psutil.Process().children()
+    assert not ffmpeg_children()
 
 
 def test_a_frame_of_another_size_is_our_mistake(tmp_path):
@@ -124,7 +124,7 @@ def test_an_encoder_that_is_stopped_is_worth_a_retry(tmp_path):
     """A limit on its file size stands in for a disk that fills up."""
 
     def limited() -> Iterator[np.ndarray]:
-        (encoder,) = psutil.Process().children()
+        (encoder,) = ffmpeg_children()
         resource.prlimit(encoder.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
         yield from faces(2000)
 

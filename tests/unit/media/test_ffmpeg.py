@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import psutil
 import pytest
 
 from latentsync.errors import InputError, InternalError, TransientError
 from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
+from tests.processes import ffmpeg_children
 
 PICTURES = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-t", "60"]
 
@@ -35,5 +35,5 @@ def test_leaving_the_block_ends_the_process():
     command = ["ffmpeg", *QUIET, *PICTURES, "-f", "rawvideo", "-"]
     with Ffmpeg(command, Path("clip.mkv"), stdout=True) as process:
         assert process.stdout.read(1)
-        (running,) = psutil.Process().children()
+        (running,) = ffmpeg_children()
     assert not running.is_running()
