@@ -113,7 +113,7 @@ def _told(item: Submitted | None, step: Step | None) -> dict[str, Any]:
     """One task in words; a cached one has cost nothing in this run."""
     if item is None or not item.done:
         return _columns("Running" if step and not step.ended else "Not started", step)
-    state = item.future.state
+    state = item.state
     if state.name == "NotReady":  # what it needs has failed
         return _columns("Not started", None)
     failed = state.is_failed() or state.is_crashed()
@@ -145,7 +145,7 @@ def _pictures(run: Run) -> None:
 def _output(run: Run) -> None:
     """Where the finished file is."""
     item = run.submitted.get("publish")
-    if item and item.done and item.future.state.is_completed():
+    if item and item.completed:
         output = item.future.result().destination
         link = output if "://" in output else Path(output).as_uri()
         create_link_artifact(link, link_text=output, key="lipsync-output", description=f"Output: {output}")

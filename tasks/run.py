@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
+from prefect.states import State
 
 from latentsync.errors import InputError, LipsyncError, SegmentsFailed, WeightsError
 from latentsync.generation.loading import uses_gpu
@@ -22,6 +23,7 @@ from latentsync.settings import Settings
 from tasks.policy import options_for, parallel_tasks, placed, task_runner
 from tasks.tracking import Step, forget, read_steps, run_folder, stop
 
+MEMORY_SECONDS = 2.0  # between samples: each costs milliseconds of CPU per process
 GPU_STAGES = {"generate", "voice"}
 STOP_SECONDS = 8.0  # for tasks of a cancelled run to end; one asleep between two attempts does not hear
 
@@ -33,7 +35,7 @@ class Submitted:
     name: str
     future: PrefectFuture
     frames: int
-    done: bool = False
+    state: State | None = None  # its last one, once it has ended
 
     @property
     def stage(self) -> str:
@@ -45,15 +47,25 @@ class Submitted:
         """What progress counts: frames, or the task itself."""
         return self.frames or 1
 
+    def end(self) -> None:
+        """Keep the last state: asked for later, it would come from the server, every time."""
+        self.future.wait()
+        self.state = self.future.state
+
+    @property
+    def done(self) -> bool:
+        """Whether the task has ended, well or not."""
+        return self.state is not None
+
     @property
     def completed(self) -> bool:
         """Whether the task is done and did not fail."""
-        return self.done and self.future.state.is_completed()
+        return self.state is not None and self.state.is_completed()
 
     @property
     def cached(self) -> bool:
         """Whether a finished task took its result from an earlier run."""
-        return self.done and self.future.state.name == "Cached"
+        return self.state is not None and self.state.name == "Cached"
 
 
 class Run:
@@ -67,7 +79,7 @@ class Run:
         self.submitted: dict[str, Submitted] = {}
         self.history: dict[str, list[tuple[float, float]]] = {}  # stage -> (seconds, share done)
         self.began = time.time()
-        self.memory = MemoryWatch()
+        self.memory = MemoryWatch(interval_seconds=MEMORY_SECONDS)
         self._force = set(force_segments)
         self._runner = task_runner(settings.run)
         self._stack = contextlib.ExitStack()
@@ -107,7 +119,7 @@ class Run:
     def _remember(self, name: str, future: PrefectFuture, segment: Segment | None) -> None:
         item = Submitted(name, future, segment.frames if segment else 0)
         self.submitted[name] = item
-        future.add_done_callback(lambda _: setattr(item, "done", True))
+        future.add_done_callback(lambda _: item.end())
 
     def staggered(self, plan: Plan) -> Iterator[tuple[Segment | None, Segment | None]]:
         """Segments to generate and to render next, in the order that keeps all workers busy.
@@ -129,8 +141,7 @@ class Run:
     def results(self, futures: Sequence[PrefectFuture]) -> list[Any]:
         """Wait for everything submitted; the results, or one error that names all that failed."""
         for item in self.submitted.values():
-            item.future.wait()
-            item.done = True  # Dask calls back later, from another thread
+            item.end()  # Dask calls back later, from another thread
         self._raise_failures()
         return [future.result() for future in futures]
 

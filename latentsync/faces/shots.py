@@ -4,13 +4,15 @@ import cv2
 import numpy as np
 
 SIGNATURE_SIZE = 16  # side of the luma thumbnail
+THINNING = 4  # of the pixels that are looked at, each way: averages hardly change, at a tenth of the time
 MIN_CHANGE = 12.0  # mean grey levels between neighbours; a talking head stays below 2, a quick pan below 10
 MIN_PROMINENCE = 2.5  # times the changes just before and after: a pan or a flicker goes on, a cut does not
 
 
 def signature(rgb: np.ndarray) -> np.ndarray:
     """A luma thumbnail (SIGNATURE_SIZE, SIGNATURE_SIZE) uint8 of a picture (H, W, 3)."""
-    small = cv2.resize(rgb, (SIGNATURE_SIZE, SIGNATURE_SIZE), interpolation=cv2.INTER_AREA)
+    thinned = np.ascontiguousarray(rgb[::THINNING, ::THINNING])
+    small = cv2.resize(thinned, (SIGNATURE_SIZE, SIGNATURE_SIZE), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
 
