@@ -1,0 +1,106 @@
+"""A whole installation on this machine and a job to run on it."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+from distributed import Client
+
+from tasks.tracking import STOP
+from tests.e2e.media import ShortClip, make_clip
+from tests.e2e.runs import Runs
+from tests.e2e.services import Services, wait_until
+
+SEGMENTS = 6
+SECONDS = 6
+CPU_WORKERS = ("cpu-1", "cpu-2")
+
+
+class Installation:
+    """Prefect server, deployments, process worker, Dask scheduler, two CPU workers, one GPU worker.
+
+    A context manager. The GPU worker only pretends: on a machine without GPU it sees none.
+    """
+
+    clip: ShortClip
+    runs: Runs
+    address: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.work, self.outputs = folder, folder / "work", folder / "outputs"
+        self.services = Services(folder / "services")
+
+    def __enter__(self) -> Self:
+        self.services.__enter__()
+        try:
+            self.outputs.mkdir(parents=True)
+            self.clip = make_clip(self.folder / "input", SECONDS)
+            self.runs = Runs(self.services.server())
+            self.runs.__enter__()
+            self.services.deploy()
+            self.address = self.services.scheduler()
+            for name in CPU_WORKERS:
+                self.services.dask_worker(name, self.address, "--cpus", "1")
+            self.services.dask_worker("gpu-0", self.address, "--gpu", "0", "--engine", "warp")
+            wait_until(lambda: len(self.dask_pids()) == len(CPU_WORKERS) + 1, "all Dask workers have come")
+        except BaseException:
+            self.services.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.runs.__exit__(*error)
+        self.services.__exit__(*error)
+
+    def submit(self, output: Path, overlap_frames: int = 16, **run: Any) -> UUID:
+        """A job of six segments through the deployment, on the cluster unless ``run`` says otherwise."""
+        run = {"work_dir": str(self.work), "runner": "dask", "dask_address": self.address, **run}
+        segments = {"segment_seconds": SECONDS / SEGMENTS, "overlap_frames": overlap_frames}
+        settings = {"segments": segments, "run": run}
+        video, voice = str(self.clip.video), str(self.clip.voice)
+        return self.runs.create("lipsync/lipsync", video=video, audio=voice, output=str(output), settings=settings)
+
+    def dask_pids(self) -> dict[str, int]:
+        """Address of each Dask worker -> its process."""
+        return self._ask(lambda client: client.run(os.getpid))
+
+    def dask_busy(self, stage: str) -> list[int]:
+        """Processes of the Dask workers that run a task of ``stage`` now."""
+        processing, pids = self._ask(lambda client: client.processing()), self.dask_pids()
+        return [pids[address] for address, keys in processing.items() if any(stage in str(key) for key in keys)]
+
+    def _ask(self, question: Callable[[Client], Any]) -> Any:
+        with Client(self.address, set_as_default=False) as client:
+            return question(client)
+
+    def steps(self, run: UUID) -> dict[str, dict]:
+        """Task -> what it says of itself, of a run."""
+        found = (self.work / "runs" / str(run)).glob("[!.]*")
+        return {path.name: json.loads(path.read_text()) for path in found}
+
+    def wait_for(self, run: UUID, segment: int) -> None:
+        """Wait until a run is making the faces of ``segment``, or of a later one."""
+
+        def making() -> bool:
+            steps = [self.steps(run).get(f"generate-{number:03d}") for number in range(segment, SEGMENTS)]
+            return any(step and step["done_frames"] and not step["ended"] for step in steps)
+
+        wait_until(making, f"run {run} makes segment {segment}", every=0.05)
+
+    def face_clip(self, segment: int) -> Path:
+        """The face clip of a segment, by the cached results."""
+        results = [json.loads(path.read_text())["result"] for path in (self.work / "results").glob("generate-*")]
+        clips = sorted((json.loads(result)["data"]["clip"] for result in results), key=lambda clip: clip["start"])
+        return Path(clips[segment]["file"]["path"])
+
+    def loads(self, name: str) -> int:
+        """How often the process ``name`` has loaded an engine, by its log."""
+        return self.services.log(name).read_text(errors="replace").count("loading engine")
+
+    def temporary_files(self) -> list[Path]:
+        """Files that a task has begun and not finished."""
+        hidden = (path for folder in (self.work, self.outputs) for path in folder.rglob(".*") if path.is_file())
+        return [path for path in hidden if path.suffix != ".lock" and path.name != STOP]
