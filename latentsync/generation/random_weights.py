@@ -61,7 +61,7 @@ def random_whisper(size: Size, device: Device = "cpu") -> WhisperEncoder:
 def _initialised(module: Module, device: Device, dtype: torch.dtype, seed: int = 0) -> Module:
     """Give ``module`` (built on meta) PyTorch's default random weights; the same for the same seed."""
     nn.Module.to(module, dtype).to_empty(device=device)  # diffusers' own `to` warns about nothing
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
         for part in module.modules():
             if callable(reset := getattr(part, "reset_parameters", None)):
