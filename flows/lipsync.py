@@ -35,11 +35,11 @@ def lipsync(
     """Re-time the lips of a video to a voice.
 
     Args:
-        video: path or URL of the video with the speaking face
-        audio: path or URL of the voice (a sound file, or a video whose sound track is used)
-        output: path or URL of the file to write; an old file stays whole until the new one is complete
-        settings: everything else, in groups
-        force_segments: indices of segments to make again although they are done
+        video: Path or URL of the video with the speaking face
+        audio: Path or URL of the voice (a sound file, or a video whose sound track is used)
+        output: Path or URL of the file to write; an old file stays whole until the new one is complete
+        settings: Everything else, in groups
+        force_segments: Indices of segments to make again although they are done
     """
     set_up_logs()
     limit_malloc_arenas()
