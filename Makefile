@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help:  ## this list
-	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## virtual environment with pinned dependencies, and ffmpeg
 
@@ -24,11 +24,17 @@ check: setup  ## lint, types, architecture and the fast tests (under 2 minutes)
 test: setup  ## all tests (under 10 minutes on two cores)
 	$(BIN)/pytest
 
+e2e: setup  ## a whole installation on loopback: server, worker, Dask; kills, retries, cancels (about 10 minutes)
+	$(BIN)/python -m tests.e2e.live
+
+chaos: setup  ## kill -9 at 30 random moments; every rerun must end complete and the same
+	$(BIN)/python -m benchmarks.chaos --kills 30
+
 bench-memory: setup  ## peak memory and speed at 1, 5 and 10 minutes of video
 	$(BIN)/python benchmarks/memory.py $(ARGS)
 
 clean:  ## remove what the other targets wrote, but not the virtual environment
 	rm -rf out build .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup demo check test bench-memory clean
+.PHONY: help setup demo check test e2e chaos bench-memory clean
 .DEFAULT_GOAL := help
