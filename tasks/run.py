@@ -21,6 +21,7 @@ from latentsync.publishing.memory_watch import MemoryWatch
 from latentsync.records import Segment
 from latentsync.settings import Settings
 from tasks.policy import options_for, parallel_tasks, placed, task_runner
+from tasks.temporary_server import watched_server
 from tasks.tracking import Step, forget, read_steps, run_folder, stop
 
 MEMORY_SECONDS = 2.0  # between samples: each costs milliseconds of CPU per process
@@ -86,6 +87,7 @@ class Run:
 
     def __enter__(self) -> Self:
         forget(self.folder)
+        self._stack.enter_context(watched_server())
         self._stack.enter_context(self.memory)
         self._stack.enter_context(self._runner)
         return self
