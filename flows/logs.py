@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.configuration import ensure_logging_setup
+from prefect.logging.handlers import APILogHandler
 
 from latentsync.job import Job
 
@@ -23,7 +24,7 @@ def set_up_logs() -> None:
     logging.setLogRecordFactory(_record)
     prefect, library = logging.getLogger("prefect.extra"), logging.getLogger("latentsync")
     library.setLevel(prefect.getEffectiveLevel())
-    for handler in prefect.handlers:
+    for handler in [handler for handler in prefect.handlers if isinstance(handler, APILogHandler)]:
         handler.addFilter(_inside_run)
         handler.setFormatter(logging.Formatter("%(place)s%(message)s"))
         library.addHandler(handler)

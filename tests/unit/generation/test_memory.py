@@ -43,7 +43,7 @@ def test_freeing_caches_is_tried_first():
 def test_every_step_of_the_ladder_is_taken_in_order_and_logged(caplog):
     smallest = Workload(windows=1, vae_frames=1, split_guidance=True)
     work = ShortOfMemory(fits=smallest)
-    with caplog.at_level(logging.WARNING, "latentsync"):
+    with caplog.at_level(logging.WARNING):
         assert Ladder(ALL).run(work) == "done"
     assert work.tried == [
         ALL,
