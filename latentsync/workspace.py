@@ -7,12 +7,16 @@ final name is whole. A remote root (any fsspec URL) is mirrored by a local stagi
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from latentsync import remote
-from latentsync.records import Artefact
+from latentsync.records import Artefact, file_sha256
+
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,25 @@ class Workspace:
         return Artefact.of(path, url=url)
 
     @contextlib.contextmanager
-    def once(self, path: Path) -> Iterator[bool]:
-        """Hold the right to make ``path``; yields True when another run made it while we waited.
+    def once(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[bool]:
+        """Hold the right to make ``path``; yields True when it is there as its last maker left it.
 
-        The lock is an ``flock``: it dies with its holder, also after kill -9.
+        While another holds it, calls ``on_wait`` now and then, which may raise to give up. The lock is an
+        ``flock``: it dies with its holder, also after kill -9. Its file remembers the digest of what was made.
         """
-        with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                waited = False
-            except BlockingIOError:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                waited = True
-            yield waited and path.is_file()
+        with open(path.with_name(f".{path.name}.lock"), "a+") as lock:
+            while not _locked(lock):
+                on_wait()
+                time.sleep(POLL_SECONDS)
+            lock.seek(0)
+            yield path.is_file() and lock.read() == file_sha256(path)
+            lock.truncate(0)
+            lock.write(file_sha256(path))
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -7,15 +7,16 @@ from pathlib import Path
 from latentsync.job import Job, Work
 from latentsync.records import Artefact, ClipFile
 from latentsync.workspace import Workspace
-from tasks.tracking import attempt, frame_counter, peak_gpu_mib, peak_rss_mib, worker_name
+from tasks.tracking import attempt, frame_counter, note, peak_gpu_mib, peak_rss_mib, redoing, worker_name
 
 
 def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -> Artefact:
     """Let ``make`` write the file ``name`` of a stage; a second run that wants it waits and shares it."""
     workspace = Workspace.at(job.settings.run.work_dir)
     path = workspace.path(job.source, stage, name)
-    with workspace.once(path) as made_meanwhile:
-        if not made_meanwhile:
+    with workspace.once(path, lambda: note("waits for another run that makes the same")) as is_made:
+        note("")
+        if not is_made or redoing():
             _remove_leftovers(path)
             with workspace.writing(path) as temporary:
                 make(temporary)

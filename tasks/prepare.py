@@ -93,12 +93,12 @@ def plan(job: Job, track: Artefact) -> Plan:
     rows = np.load(track.path, mmap_mode="r")
     grid = windows(runs(rows, job.timeline.source_indices(0, job.timeline.voice_frames)), WINDOW_FRAMES)
     cut, fps = job.settings.segments, job.timeline.fps
-    size = resolution_px(job.settings.engine)
+    size, key = resolution_px(job.settings.engine), keys.plan_key(job, track)
     segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
     return Plan(
         track=track,
-        windows=make_file(job, "plan", f"{track.sha256}-windows.npy", lambda out: np.save(out, grid)),
-        mouth=make_file(job, "plan", f"{track.sha256}-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
+        windows=make_file(job, "plan", f"{key}-windows.npy", lambda out: np.save(out, grid)),
+        mouth=make_file(job, "plan", f"{key}-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
         segments=tuple(segments),
         frames_with_face=int(rows["face"].sum()),
     )

@@ -158,6 +158,12 @@ def note(text: str) -> None:
         raise_if_stopped(tracker.path.parent)
 
 
+def redoing() -> bool:
+    """Whether the current task shall do its work again although it was done before."""
+    context = TaskRunContext.get()
+    return context is not None and bool(context.task.refresh_cache)
+
+
 def attempt() -> int:
     """Number of the current attempt, from 1."""
     tracker = _current.get()

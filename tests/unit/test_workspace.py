@@ -31,33 +31,64 @@ def test_a_finished_write_appears_whole(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_the_second_who_wants_a_file_waits_and_is_told_that_it_was_made(tmp_path: Path) -> None:
+def test_the_second_who_wants_a_file_waits_and_shares_it(tmp_path: Path) -> None:
     workspace, told = Workspace.at(str(tmp_path)), []
     path = tmp_path / "x"
     second_waits = threading.Event()
 
     def second() -> None:
-        second_waits.set()
-        with workspace.once(path) as made_meanwhile:
-            told.append(made_meanwhile)
+        with workspace.once(path, on_wait=second_waits.set) as is_made:
+            told.append(is_made)
 
-    with workspace.once(path) as made_meanwhile:
-        assert not made_meanwhile
+    with workspace.once(path) as is_made:
+        assert not is_made
         thread = threading.Thread(target=second)
         thread.start()
-        second_waits.wait()
-        thread.join(timeout=0.2)
-        assert thread.is_alive()  # held by the lock
+        assert second_waits.wait(10)
+        assert told == []
         path.write_text("made")
     thread.join()
     assert told == [True]
 
 
+@pytest.mark.parametrize("damage", ["longer than it was made", "as long"])
+def test_a_file_that_is_not_as_it_was_made_is_made_again(damage: str, tmp_path: Path) -> None:
+    workspace, path = Workspace.at(str(tmp_path)), tmp_path / "x"
+    with workspace.once(path):
+        path.write_text("is good")
+    with workspace.once(path) as is_made:
+        assert is_made
+    path.write_text(damage)
+    with workspace.once(path) as is_made:
+        assert not is_made
+
+
+def test_a_maker_that_fails_leaves_nothing_to_share(tmp_path: Path) -> None:
+    workspace, path = Workspace.at(str(tmp_path)), tmp_path / "x"
+    with pytest.raises(ZeroDivisionError), workspace.once(path):
+        _write_half_and_fail(path)
+    with workspace.once(path) as is_made:
+        assert not is_made
+
+
+def test_who_waits_may_give_up(tmp_path: Path) -> None:
+    workspace, path = Workspace.at(str(tmp_path)), tmp_path / "x"
+
+    def give_up() -> None:
+        raise TimeoutError
+
+    with workspace.once(path):
+        path.write_text("made")
+        with pytest.raises(TimeoutError), workspace.once(path, on_wait=give_up):
+            pass
+
+
 def test_a_file_that_was_there_before_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("stale")
-    with Workspace.at(str(tmp_path)).once(path) as made_meanwhile:
-        assert not made_meanwhile
+    with Workspace.at(str(tmp_path)).once(path) as is_made:
+        assert not is_made
+        path.write_text("made")
 
 
 def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: Path, monkeypatch) -> None:
