@@ -10,7 +10,8 @@ from uuid import UUID
 from distributed import Client
 
 from tasks.tracking import STOP
-from tests.e2e.media import ShortClip, make_clip
+from tests.conftest import Clip
+from tests.e2e.media import make_clip
 from tests.e2e.runs import Runs
 from tests.e2e.services import Services, wait_until
 
@@ -25,7 +26,7 @@ class Installation:
     A context manager. The GPU worker only pretends: on a machine without GPU it sees none.
     """
 
-    clip: ShortClip
+    clip: Clip
     runs: Runs
     address: str
 

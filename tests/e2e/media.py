@@ -3,30 +3,27 @@
 import hashlib
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.conftest import Clip
 from tests.synthetic import H264, ffmpeg
 
 DEMO = Path(__file__).parents[2] / "demo" / "make_input.py"
 
 
-@dataclass(frozen=True)
-class ShortClip:
-    """A speaking face, 640x640 at 25 fps, and its voice."""
-
-    video: Path
-    voice: Path
-
-
-def make_clip(folder: Path, seconds: float) -> ShortClip:
+def make_clip(folder: Path, seconds: float) -> Clip:
     """The first seconds of the demo's input."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, DEMO, folder], check=True, stdout=subprocess.DEVNULL)
-    clip = ShortClip(folder / "short.mp4", folder / "short.wav")
-    ffmpeg("-i", folder / "video.mp4", "-t", str(seconds), *H264, clip.video)
-    ffmpeg("-i", folder / "voice.wav", "-t", str(seconds), clip.voice)
-    return clip
+    return cut(Clip(folder / "video.mp4", folder / "voice.wav"), folder, seconds)
+
+
+def cut(clip: Clip, folder: Path, seconds: float) -> Clip:
+    """The first seconds of a clip."""
+    short = Clip(folder / "short.mp4", folder / "short.wav")
+    ffmpeg("-i", clip.video, "-t", str(seconds), *H264, short.video)
+    ffmpeg("-i", clip.voice, "-t", str(seconds), short.voice)
+    return short
 
 
 def decoded_digest(path: Path) -> str:

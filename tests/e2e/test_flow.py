@@ -6,26 +6,14 @@ from pathlib import Path
 import av
 import pytest
 
-from flows.lipsync import lipsync
 from latentsync.errors import SegmentsFailed
 from latentsync.publishing.report import Report
-from latentsync.settings import Settings
 from tests.conftest import Clip
+from tests.e2e.jobs import made, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRAMES = 230  # 9.2 s of voice at 25 fps
-
-
-def run(clip: Clip, work_dir: Path, output: Path, force: list[int] | None = None, **groups: dict) -> Report:
-    values = {"segments": {"segment_seconds": 2}, **groups}
-    values["run"] = {"work_dir": str(work_dir), "retries": 0, **values.get("run", {})}
-    return lipsync(str(clip.video), str(clip.voice), str(output), Settings.model_validate(values), force)
-
-
-def made(report: Report, stage: str) -> list[int]:
-    """Segments that a stage really made in this run."""
-    return [segment.index for segment in report.segments if not getattr(segment, stage).cached]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,110 @@
+"""The flow on a real Dask cluster: a scheduler, a CPU worker and a GPU worker, as `lipsync worker` starts them."""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import Client
+from prefect import flow, task
+from prefect.settings import PREFECT_API_URL
+
+from latentsync.settings import RunSettings
+from tasks.policy import placed, task_runner
+from tests.conftest import Clip
+from tests.e2e.jobs import made, run
+from tests.e2e.services import Services, kill, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+SHORT = {"segment_seconds": 1}
+
+
+@pytest.fixture(scope="module")
+def services(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with Services(tmp_path_factory.mktemp("services")) as services:
+        services.environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
+        yield services
+
+
+@pytest.fixture(scope="module")
+def scheduler(services: Services) -> Iterator[str]:
+    address = services.scheduler()
+    services.dask_worker("cpu", address, "--cpus", "1")
+    services.dask_worker("gpu", address, "--gpu", "0", "--engine", "warp")  # it need not be there for this
+    wait_until(lambda: len(_pids(address)) == 2, "both workers have come")
+    return address
+
+
+def _pids(address: str) -> dict[str, int]:
+    """Kind of each worker -> its process."""
+    with Client(address, set_as_default=False) as client:
+        workers = client.scheduler_info()["workers"]
+        return {next(iter(workers[worker]["resources"])): pid for worker, pid in client.run(os.getpid).items()}
+
+
+@pytest.fixture(scope="module")
+def of_threads(prefect_server: None, short_clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The output of the same job in this process."""
+    folder = tmp_path_factory.mktemp("threads")
+    run(short_clip, folder, folder / "out.mp4", segments=SHORT)
+    return (folder / "out.mp4").read_bytes()
+
+
+def test_the_output_is_that_of_threads(
+    scheduler: str, services: Services, short_clip: Clip, of_threads: bytes, tmp_path: Path
+) -> None:
+    on_dask = {"runner": "dask", "dask_address": scheduler}
+    dask = run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", segments=SHORT, run=on_dask)
+    assert made(dask, "generate") == made(dask, "render") == [segment.index for segment in dask.segments]
+    assert (tmp_path / "dask.mp4").read_bytes() == of_threads
+
+    again = run(short_clip, tmp_path / "dask", tmp_path / "again.mp4", segments=SHORT, run=on_dask, force=[1])
+    assert made(again, "generate") == made(again, "render") == [1]
+    loads = [services.log(name).read_text().count("loading engine") for name in ("cpu", "gpu")]
+    assert loads == [1, 1]  # the engine stays from job to job
+
+
+def test_tasks_go_where_their_resources_are(scheduler: str) -> None:
+    settings = RunSettings(runner="dask", dask_address=scheduler)
+
+    @task
+    def gpu_of_worker(_number: int) -> str | None:
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    @flow
+    def both_kinds() -> dict[bool, set[str | None]]:
+        seen = {}
+        with task_runner(settings) as runner:
+            for gpu in (True, False):
+                with placed(settings, gpu):
+                    futures = [runner.submit(gpu_of_worker, parameters={"_number": number}) for number in range(4)]
+                seen[gpu] = {future.result() for future in futures}
+        return seen
+
+    assert both_kinds() == {True: {"0"}, False: {os.environ.get("CUDA_VISIBLE_DEVICES")}}
+
+
+def test_a_worker_killed_in_a_segment_loses_nothing(
+    scheduler: str, short_clip: Clip, of_threads: bytes, tmp_path: Path
+) -> None:
+    on_dask = {"runner": "dask", "dask_address": scheduler}
+    victim = psutil.Process(_pids(scheduler)["GPU"])
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(_kill_in_a_segment, victim, tmp_path / "dask")
+        run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", segments=SHORT, run=on_dask)
+        killing.result()
+    assert not victim.is_running()
+    assert (tmp_path / "dask.mp4").read_bytes() == of_threads
+
+
+def _kill_in_a_segment(victim: psutil.Process, work_dir: Path) -> None:
+    def making() -> bool:
+        steps = [json.loads(path.read_text()) for path in work_dir.glob("runs/*/generate-001")]
+        return any(step["done_frames"] and not step["ended"] for step in steps)
+
+    wait_until(making, "segment 1 is being made", every=0.01)
+    kill(victim)
