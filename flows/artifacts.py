@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
-    update_progress_artifact,
 )
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext
 
 from flows.progress import StageProgress, listener, listening
@@ -40,25 +42,28 @@ def publishing_artifacts(run: Run) -> Iterator[None]:
     if FlowRunContext.get() is None:
         yield
         return
-    progress, others = _ProgressArtifact(), listener.get()
+    others = listener.get()
 
     def hear(stages: dict[str, StageProgress]) -> None:
         if others:
             others(stages)
         progress(stages)
 
-    try:
-        with listening(hear):
-            yield
-    finally:
-        for publish in (progress.finish, _segments, _pictures, _output):
-            _tolerant(publish, run)
+    with get_client(sync_client=True) as client:  # one for all updates: to make one takes 50 ms
+        progress = _ProgressArtifact(client)
+        try:
+            with listening(hear):
+                yield
+        finally:
+            for publish in (progress.finish, _segments, _pictures, _output):
+                _tolerant(publish, run)
 
 
 class _ProgressArtifact:
     """A listener that shows percent, frames per second and time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: SyncPrefectClient) -> None:
+        self._client = client
         self._artifact = _tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
         self._samples: deque[tuple[float, float]] = deque()
         self._next = 0.0
@@ -80,10 +85,14 @@ class _ProgressArtifact:
         self._update()
 
     def _update(self) -> bool:
+        if self._artifact is None:
+            return False
         percent, text = self._shown
-        return self._artifact is not None and bool(
-            _tolerant(update_progress_artifact, self._artifact, percent, description=text)
-        )
+        return bool(_tolerant(self._send, self._artifact, ArtifactUpdate(data=percent, description=text)))
+
+    def _send(self, artifact: UUID, update: ArtifactUpdate) -> bool:
+        self._client.update_artifact(artifact, update)
+        return True
 
     def _describe(self, stages: dict[str, StageProgress], left: int) -> str:
         (began, before), (now, done) = self._samples[0], self._samples[-1]

@@ -43,7 +43,7 @@ def crop_of(face: np.ndarray) -> np.ndarray:
     width, height = crop_size(len(face))
     image = from_numpy(np.require(face, requirements=["C", "W"])).permute(2, 0, 1)[None]
     crop = interpolate(image, (height, width), mode="bicubic", antialias=True)
-    return crop[0].permute(1, 2, 0).numpy()
+    return cv2.merge(list(crop[0].numpy()))
 
 
 def warped_face(crop: np.ndarray, matrix: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def warped_face(crop: np.ndarray, matrix: np.ndarray, region: Region) -> tuple[n
     """
     size, place = (region.width, region.height), moved(matrix, region)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    rgb = cv2.warpAffine(np.ascontiguousarray(crop), place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    rgb = cv2.warpAffine(crop, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.full(crop.shape[:2], 255, np.uint8), place, size, flags=flags)
     return rgb, _soft_mask(cv2.erode(inside, np.ones((SEAM_PX, SEAM_PX), np.uint8)))
 

@@ -25,7 +25,7 @@ class WarpCanvas:
     """The part of an aligned face that may change, and the fixed grids over it."""
 
     box: tuple[slice, slice]  # rows, columns of the face; (H, W) multiples of GRID_PX
-    region: np.ndarray  # (H, W) bool: pixels that may change
+    region: np.ndarray  # (H, W) uint8: 1 where pixels may change
     fade: np.ndarray  # (H, W) float32, 1 inside, 0 at the region's border
     x: np.ndarray  # (H, W) float32 pixel coordinates
     y: np.ndarray
@@ -47,7 +47,7 @@ class WarpCanvas:
         middle = (GRID_PX - 1) / 2
         return cls(
             box=box,
-            region=inside > 0,
+            region=(inside > 0).astype(np.uint8),
             fade=np.clip(inside / (RAMP * resolution_px), 0, 1).astype(np.float32),
             x=x,
             y=y,
@@ -61,7 +61,7 @@ class WarpCanvas:
         u, v = self._mouth_coordinates(target)
         drawn = self._carry_skin(face, own, target, u, v)
         self._open_mouth(drawn, target, u, v, interior)
-        np.copyto(face[self.box], drawn, where=self.region[..., None])
+        cv2.copyTo(drawn, self.region, face[self.box])
 
     def _carry_skin(
         self, face: np.ndarray, own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray

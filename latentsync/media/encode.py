@@ -5,13 +5,14 @@ depth and pixel shape; ``FaceClipWriter`` keeps aligned faces losslessly as RGB.
 """
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import av
+import cv2
 import ffmpeg
 import numpy as np
 
@@ -25,7 +26,6 @@ from latentsync.records import VideoInfo
 from latentsync.settings import EncodeSettings
 
 FACES_FPS = Fraction(25)  # face clips are addressed by index; their nominal rate only has to be exact
-FACES_GOP_FRAMES = 25
 
 
 class ClipWriter:
@@ -50,9 +50,8 @@ class ClipWriter:
             self._stack = stack.pop_all()
         return self
 
-    def write(self, frame: Frame | np.ndarray) -> None:
-        """Append one frame: planar YUV, or (R, R, 3) uint8 RGB for faces."""
-        planes = frame.planes() if isinstance(frame, Frame) else (frame,)
+    def write_planes(self, planes: Sequence[np.ndarray]) -> None:
+        """Append one frame, plane by plane."""
         size = sum(plane.nbytes for plane in planes)
         if size != self.frame_bytes:
             raise InternalError(f"{self.out}: a frame of {size} bytes, {self.frame_bytes} expected")
@@ -93,23 +92,37 @@ class VideoClipWriter(ClipWriter):
         quality = _quality("libx265" if too_deep else encode.encoder, encode.crf, encode.preset)
         super().__init__(out, frames, layout.frame_bytes, raw, {**shape, **tags, **quality, "threads": threads})
 
+    def write(self, frame: Frame) -> None:
+        """Append one frame of the video's size and format."""
+        self.write_planes(frame.planes())
+
 
 class FaceClipWriter(ClipWriter):
-    """Aligned faces, (R, R, 3) uint8 RGB, without loss; read again by ``read_faces``. ``out`` is an .mkv."""
+    """Aligned faces, (R, R, 3) uint8 RGB, without loss; read again by ``read_faces``. ``out`` is an .mkv.
+
+    Ut Video: of ffmpeg's lossless codecs the fastest on faces (2.5 ms to write and 3.5 to read at 512 px;
+    x264 4 and 5.4), a fifth smaller than x264's fastest, and every frame can be entered.
+    """
 
     def __init__(self, out: Path, resolution_px: int, frames: int, threads: int = 2):
         size = f"{resolution_px}x{resolution_px}"
-        raw = {"pix_fmt": "rgb24", "s": size, "framerate": str(FACES_FPS)}
-        coded = {"c:v": "libx264rgb", "preset": "ultrafast", "qp": 0, "g": FACES_GOP_FRAMES, "threads": threads}
+        raw = {"pix_fmt": "gbrp", "s": size, "framerate": str(FACES_FPS)}
+        coded = {"c:v": "utvideo", "pred": "median", "threads": threads}
         super().__init__(out, frames, resolution_px**2 * 3, raw, coded)
+
+    def write(self, face: np.ndarray) -> None:
+        """Append one face (R, R, 3) uint8 RGB."""
+        red, green, blue = cv2.split(face)
+        self.write_planes((green, blue, red))
 
 
 def read_faces(path: Path, start: int, stop: int, threads: int = 2) -> Generator[np.ndarray]:
     """Faces ``[start, stop)`` of a face clip by index: (R, R, 3) uint8 RGB, as they were written."""
     with av.open(str(path)) as container:
         side = container.streams.video[0].width
-    for buffer in read_raw(path, FACES_FPS, start, stop, ["format=rgb24"], side * side * 3, threads=threads):
-        yield buffer.reshape(side, side, 3)
+    for buffer in read_raw(path, FACES_FPS, start, stop, ["format=gbrp"], side * side * 3, threads=threads):
+        green, blue, red = buffer.reshape(3, side, side)
+        yield cv2.merge([red, green, blue])
 
 
 def encoder_works(name: str) -> bool:
