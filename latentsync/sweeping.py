@@ -34,7 +34,7 @@ _ROOMS = {  # the workspace's folders -> names of finished files in them, as reg
     r"finished": r"[0-9a-f]{64}\.json",
     r"inputs": r"(https?|s3a?|gcs|gs|az|abfss?|adl|s?ftp|ssh|hdfs|webhdfs|smb|oss|oci|hf)/.*[^/]",
 }
-_TEMPORARY = re.compile(r"\..+\.(\d+-[0-9a-f]{6}|[0-9a-f]{8}\.part)(\.\w+)?|\.\d+\.probe")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part(\.\w+)?|\.\d+\.probe")
 _LOCK = re.compile(r"\..+\.lock")
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|local")
 

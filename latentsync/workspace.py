@@ -1,7 +1,7 @@
 """Where a job keeps its files: ``<root>/<source digest>/<stage>/<key><suffix>``.
 
-Files are named by content, written to a temporary name, fsynced and renamed, so what carries its
-final name is whole. A remote root (any fsspec URL) is mirrored by a local staging folder.
+Files are named by content and written through ``atomic``, so what carries its final name is whole.
+A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
@@ -42,18 +42,6 @@ class Workspace:
         path = self.root / source[:16] / stage / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-    @contextlib.contextmanager
-    def writing(self, path: Path) -> Iterator[Path]:
-        """Temporary path to write to; renamed to ``path`` when the block ends well, else removed."""
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}-{os.urandom(3).hex()}{path.suffix}")
-        try:
-            yield temporary
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def keep(self, path: Path) -> Artefact:
         """Describe a finished file, after copying it to the remote root."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from latentsync.atomic import leftovers, whole_file
 from latentsync.job import Job, Work
 from latentsync.records import Artefact, ClipFile
 from latentsync.workspace import Workspace
@@ -17,17 +18,11 @@ def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -
     with workspace.once(path, lambda: note("waits for another run that makes the same")) as is_made:
         note("")
         if not is_made or redoing():
-            _remove_leftovers(path)
-            with workspace.writing(path) as temporary:
+            for leftover in leftovers(path):  # of killed makers: we hold the lock, so none is alive
+                leftover.unlink(missing_ok=True)
+            with whole_file(path) as temporary:
                 make(temporary)
         return workspace.keep(path)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed makers of ``path`` left: we hold its lock, so none is alive."""
-    for leftover in path.parent.glob(f".*{path.stem}.*"):
-        if leftover.suffix != ".lock":
-            leftover.unlink(missing_ok=True)
 
 
 def make_clip(job: Job, name: str, start: int, end: int, make: Callable[[Path, Callable[[int], None]], object]) -> Work:

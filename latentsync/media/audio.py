@@ -6,8 +6,8 @@ from typing import Any, Literal
 import av
 import ffmpeg
 
+from latentsync.atomic import whole_file
 from latentsync.errors import InternalError
-from latentsync.media.atomic import whole_file
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.timeline import Timeline
 from latentsync.records import AudioInfo

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import ffmpeg
 
+from latentsync.atomic import whole_file
 from latentsync.errors import InputError
-from latentsync.media.atomic import whole_file
 from latentsync.media.container import Description, describe, enterable, walk_packets
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.probe import video_info

@@ -16,9 +16,9 @@ import cv2
 import ffmpeg
 import numpy as np
 
+from latentsync.atomic import whole_file
 from latentsync.errors import InternalError, LipsyncError
 from latentsync.frames import Frame
-from latentsync.media.atomic import whole_file
 from latentsync.media.decode import read_raw
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, Ffmpeg, run
 from latentsync.media.pixels import layout_of, option_tags

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from latentsync.publishing.atomic import write_whole
+from latentsync.atomic import write_whole
 
 _GAP_PX = 8
 _CAPTION_PX = 26

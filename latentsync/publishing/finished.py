@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from latentsync.atomic import write_whole
 from latentsync.files import mark
-from latentsync.publishing.atomic import write_whole
 from latentsync.records import Record
 from latentsync.settings import Settings
 

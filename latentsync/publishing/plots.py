@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latentsync.publishing.atomic import write_whole
+from latentsync.atomic import write_whole
 from latentsync.publishing.memory_watch import MemorySample
 
 _LAG_FRAMES_MAX = 5

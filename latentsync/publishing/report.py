@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from latentsync.atomic import write_whole
 from latentsync.errors import InputError
-from latentsync.publishing.atomic import write_whole
 from latentsync.records import Record
 
 # Always "n/d", also where d is 1: str(Fraction(25)) would be "25".

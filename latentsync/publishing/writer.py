@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from latentsync.atomic import leftovers, whole_file
 from latentsync.errors import InputError, InternalError, LipsyncError, TransientError
-from latentsync.publishing.atomic import leftovers, replacing
 from latentsync.publishing.bounded_file import BoundedFile
 from latentsync.publishing.remote import check_remote, upload
 from latentsync.publishing.throttle import MIB, DiskProfile, Pacer
@@ -116,7 +116,7 @@ def _write_local(chunks: Iterator[memoryview], destination: Path, disk: DiskProf
     with (
         _explained(destination),
         _folder_lock(destination.parent, fcntl.LOCK_EX),  # two publishers would break the profile together
-        replacing(destination) as temporary,
+        whole_file(destination) as temporary,
         BoundedFile(temporary, disk.dirty_bytes_max) as file,
     ):
         for chunk in chunks:
@@ -159,8 +159,6 @@ def _explained(destination: Path) -> Iterator[None]:
 
 
 def _explain(error: OSError, destination: Path) -> LipsyncError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TransientError(f"{destination}: its disk became full while the file was copied: free some space")
     if error.errno in _USER_ERRORS:
         return InputError(f"{destination} cannot be written ({error.strerror}): choose another destination")
     return TransientError(f"{destination} could not be written: {error.strerror}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from latentsync.atomic import whole_file
 from latentsync.errors import InputError
 from latentsync.sweeping import DAY_SECONDS, GIB, SweepLimits, Swept, sweep_workspace
 from latentsync.workspace import Workspace
@@ -98,9 +99,8 @@ def test_a_dead_run_protects_nothing_and_its_folder_goes(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("age_days", [0.1, 2])
 def test_what_killed_writers_left_goes_after_a_day(tmp_path: Path, age_days: float) -> None:
-    workspace = Workspace.at(str(tmp_path))
-    path = workspace.path(SOURCE, "render", "x.mp4")
-    with workspace.writing(path) as temporary:
+    path = Workspace.at(str(tmp_path)).path(SOURCE, "render", "x.mp4")
+    with whole_file(path) as temporary:
         temporary.touch()
     names = [temporary.name, ".lossless-1.0a1b2c3d.part.mkv", ".report.json.0a1b2c3d.part"]
     left = [put(path.with_name(name), age_days) for name in names]

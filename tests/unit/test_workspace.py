@@ -7,30 +7,6 @@ from latentsync.records import Artefact
 from latentsync.workspace import Workspace
 
 
-def _write_half_and_fail(path: Path) -> None:
-    path.write_text("half")
-    raise ZeroDivisionError
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    workspace = Workspace.at(str(tmp_path))
-    path = workspace.path("ab" * 32, "render", "x.mkv")
-    path.write_text("old")
-    with pytest.raises(ZeroDivisionError), workspace.writing(path) as temporary:
-        _write_half_and_fail(temporary)
-    assert path.read_text() == "old"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_finished_write_appears_whole(tmp_path: Path) -> None:
-    workspace = Workspace.at(str(tmp_path))
-    path = workspace.path("ab" * 32, "render", "x.mkv")
-    with workspace.writing(path) as temporary:
-        temporary.write_text("new")
-        assert not path.exists()
-    assert path.read_text() == "new"
-
-
 def test_the_second_who_wants_a_file_waits_and_shares_it(tmp_path: Path) -> None:
     workspace, told = Workspace.at(str(tmp_path)), []
     path = tmp_path / "x"
@@ -63,10 +39,16 @@ def test_a_file_that_is_not_as_it_was_made_is_made_again(damage: str, tmp_path: 
         assert not is_made
 
 
+def _fail_halfway(workspace: Workspace, path: Path) -> None:
+    with workspace.once(path):
+        path.write_text("half")
+        raise ZeroDivisionError
+
+
 def test_a_maker_that_fails_leaves_nothing_to_share(tmp_path: Path) -> None:
     workspace, path = Workspace.at(str(tmp_path)), tmp_path / "x"
-    with pytest.raises(ZeroDivisionError), workspace.once(path):
-        _write_half_and_fail(path)
+    with pytest.raises(ZeroDivisionError):
+        _fail_halfway(workspace, path)
     with workspace.once(path) as is_made:
         assert not is_made
 
@@ -95,8 +77,7 @@ def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     workspace = Workspace.at(f"local://{tmp_path}/bucket")
     path = workspace.path("ab" * 32, "render", "x.mkv")
-    with workspace.writing(path) as temporary:
-        temporary.write_text("frames")
+    path.write_text("frames")
     kept = workspace.keep(path)
     path.unlink()
     assert Artefact.model_validate_json(kept.model_dump_json()).path.read_text() == "frames"

@@ -109,7 +109,7 @@ def test_a_disk_that_becomes_full_midway_can_be_tried_again(source, destination,
             super().write(chunk)
 
     monkeypatch.setattr(writer, "BoundedFile", FileOnFullDisk)
-    with pytest.raises(TransientError, match=r"final\.mp4: its disk became full"):
+    with pytest.raises(TransientError, match=r"final\.mp4: the disk is full"):
         publish(source, destination, DISK)
     assert_untouched(destination)
 
