@@ -1,6 +1,7 @@
 # Every target works on a bare Debian or Ubuntu machine with Python 3.11 or newer.
 PYTHON ?= python3
 BIN := .venv/bin
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 help:  ## this list
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -19,10 +20,10 @@ check: setup  ## lint, types, architecture and the fast tests (under 2 minutes)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow" tests/unit tests/parity
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow" tests/unit tests/parity
 
 test: setup  ## all tests (under 10 minutes on two cores)
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 e2e: setup  ## a whole installation on loopback: server, worker, Dask; kills, retries, cancels (about 10 minutes)
 	$(BIN)/python -m tests.e2e.live
