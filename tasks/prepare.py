@@ -12,7 +12,7 @@ from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detect import load_detector
 from latentsync.faces.track import build_track, runs, windows
 from latentsync.generation.engine import WINDOW_FRAMES
-from latentsync.generation.loading import load_engine, resolution_px
+from latentsync.generation.loading import engine_on_gpu, resolution_px
 from latentsync.generation.plan import aligned_mouths, plan_segments
 from latentsync.generation.voiceover import extract_voice
 from latentsync.job import Job, Plan
@@ -28,7 +28,7 @@ from latentsync.workspace import Workspace
 from tasks import keys
 from tasks.making import make_file
 from tasks.policy import step
-from tasks.tracking import frame_counter
+from tasks.tracking import frame_counter, note
 
 DETECT_LONG_SIDE_PX = 960  # enough for the face mesh, which looks at 192 px of face
 CHUNK_FRAMES = 500  # source frames per task that finds faces
@@ -60,9 +60,13 @@ def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
 @step("voice", keys.voice_key)
 def voice(job: Job) -> Artefact:
     """The engine's voice features of every frame."""
-    engine = load_engine(job.settings.engine)
-    name = f"{keys.voice_key(job)}.npy"
-    return make_file(job, "voice", name, lambda out: extract_voice(job, engine, out))
+
+    def extract(out: Path) -> None:
+        with engine_on_gpu(job.settings, lambda: note("waits for a GPU")) as engine:
+            note("")
+            extract_voice(job, engine, out)
+
+    return make_file(job, "voice", f"{keys.voice_key(job)}.npy", extract)
 
 
 @step("faces-{index:03d}", keys.faces_key)

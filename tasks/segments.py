@@ -1,5 +1,8 @@
 """The two mapped stages: generate faces (dear, GPU) and render (cheap, CPU)."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from latentsync.generation.clip import generate_clip
 from latentsync.generation.loading import engine_on_gpu
 from latentsync.job import Job, Plan, Work
@@ -15,12 +18,13 @@ from tasks.tracking import note
 def generate(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> Work:
     """New faces of one segment and its overlap, as a lossless clip."""
     key = keys.generate_key(job, plan, voice, segment)
-    with engine_on_gpu(job.settings, lambda: note("waits for a GPU")) as engine:
-        note("")
-        return make_clip(
-            job, f"{key}.mkv", segment.start, segment.clip_end,
-            lambda out, count: generate_clip(job, plan, voice, segment, engine, out, count),
-        )  # fmt: skip
+
+    def make(out: Path, count: Callable[[int], None]) -> None:
+        with engine_on_gpu(job.settings, lambda: note("waits for a GPU")) as engine:
+            note("")
+            generate_clip(job, plan, voice, segment, engine, out, count)
+
+    return make_clip(job, f"{key}.mkv", segment.start, segment.clip_end, make)
 
 
 @step("render-{segment.index:03d}", keys.render_key)

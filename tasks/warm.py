@@ -15,4 +15,4 @@ def dask_setup(worker: object) -> None:
     import tasks.segments  # noqa: F401  torch, cv2 and Prefect are imported once, here
 
     if engine := os.environ.get(WARM_ENGINE):
-        load_engine(EngineSettings.model_validate_json(engine))
+        load_engine(EngineSettings.model_validate_json(engine)).preload()

@@ -1,21 +1,19 @@
 """The LatentSync engine: windows of aligned faces and a voice through VAE and UNet, new faces out."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from latentsync.errors import InputError
-from latentsync.generation import checkpoints
-from latentsync.generation.codec import PIXELS_PER_LATENT, FaceCodec
+from latentsync.generation.codec import PIXELS_PER_LATENT
 from latentsync.generation.engine import WINDOW_FRAMES, ClipContext, FaceWindow
 from latentsync.generation.memory import (
     MAX_VAE_FRAMES,
@@ -24,20 +22,15 @@ from latentsync.generation.memory import (
     Workload,
     workload_that_fits,
 )
-from latentsync.generation.models.unet import UNet
-from latentsync.generation.random_weights import Size, random_unet, random_vae, random_whisper
-from latentsync.generation.sampling import DeepCache, UNetCall, denoise
+from latentsync.generation.networks import Models, Networks, Place, published_networks, random_networks
+from latentsync.generation.random_weights import Size
+from latentsync.generation.sampling import DeepCache, denoise
 from latentsync.voice.features import frame_tokens, write_features
-from latentsync.voice.whisper import WhisperEncoder, load_whisper
-
-if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 log = logging.getLogger(__name__)
 
 LATENT_CHANNELS = 4
 MODEL_NUMBERS = 1_360_000_000  # weights of UNet, VAE and whisper
-RECOMPILE_LIMIT = 32  # a graph per workload of the ladder, with and without DeepCache
 
 
 @dataclass(frozen=True)
@@ -57,40 +50,20 @@ class EngineOptions:
     gpu_low_watermark_gib: float | None = None
 
 
-@dataclass(frozen=True)
-class ModelMakers:
-    """Where an engine's networks come from."""
-
-    unet: Callable[[torch.device, torch.dtype], UNet]
-    vae: Callable[[torch.device, torch.dtype], "AutoencoderKL"]
-    whisper: Callable[[torch.device], WhisperEncoder]
-
-
-@dataclass(frozen=True)
-class Models:
-    """The networks that generate, on the engine's device."""
-
-    unet: UNet
-    full_unet: UNetCall  # for full batches of full windows: compiled on a GPU
-    codec: FaceCodec
-
-
 class LatentSyncEngine:
     """LatentSync on one device; loads its networks at the first use and keeps them.
 
     Its parts can be called one by one: ``encode``, ``denoise``, ``decode``, for B windows of F frames.
     """
 
-    def __init__(self, resolution_px: int, options: EngineOptions, makers: ModelMakers):
+    def __init__(self, resolution_px: int, options: EngineOptions, networks: Callable[[Place], Networks]):
         self.resolution_px = resolution_px
         self.options = options
         self.device = pick_device(options.device)
         self.dtype = pick_dtype(options.dtype, self.device)
-        self._makers = makers
-        self._models: Models | None = None
-        self._loading = threading.Lock()
+        self._networks = networks(Place(resolution_px, self.device, self.dtype, options.compile))
         self._ladder = Ladder(self._first_workload())
-        self.windows_per_batch = self._ladder.workload.windows
+        self.windows_per_batch = self._ladder.workload.windows  # the grid of batches: fixed from the start
         size = resolution_px // PIXELS_PER_LATENT
         noise = torch.randn(
             (1, LATENT_CHANNELS, 1, size, size), generator=torch.Generator().manual_seed(options.seed)
@@ -101,35 +74,24 @@ class LatentSyncEngine:
     def load(cls, weights: Path, *, resolution_px: int, **options: Any) -> "LatentSyncEngine":
         """Engine on a folder of weights (see ``checkpoints``); ``options`` are those of ``EngineOptions``.
 
+        Engines that differ in other options than device, dtype and compile share their networks.
         Raises ``WeightsError`` for missing files or another resolution, ``InputError`` without a GPU.
         """
-        checkpoints.require_resolution(weights, resolution_px)
-        unet, whisper = checkpoints.unet_file(weights), checkpoints.whisper_weights(weights)
-        config, vae = checkpoints.unet_config(weights), checkpoints.vae_file(weights / "vae").parent
-        makers = ModelMakers(
-            unet=lambda device, dtype: checkpoints.load_unet(unet, config, device=device, dtype=dtype),
-            vae=lambda device, dtype: checkpoints.load_vae(vae, device=device, dtype=dtype),
-            whisper=lambda device: load_whisper(whisper, device),
-        )
-        return cls(resolution_px, EngineOptions(**options), makers)
+        return cls(resolution_px, EngineOptions(**options), lambda place: published_networks(weights, place))
 
     @classmethod
     def random(cls, size: Size = "full", *, resolution_px: int = 512, **options: Any) -> "LatentSyncEngine":
         """Engine on random weights, for measurements and tests; otherwise as ``load``."""
-        makers = ModelMakers(
-            unet=lambda device, dtype: random_unet(size, device, dtype),
-            vae=lambda device, dtype: random_vae(size, device, dtype),
-            whisper=lambda device: random_whisper(size, device),
-        )
-        return cls(resolution_px, EngineOptions(**options), makers)
+        return cls(resolution_px, EngineOptions(**options), lambda place: random_networks(size, place))
 
     @property
     def models(self) -> Models:
-        """The networks, loaded by the first call."""
-        with self._loading:
-            if self._models is None:
-                self._models = self._load()
-            return self._models
+        """The networks that generate, loaded by the first call."""
+        return self._networks.models
+
+    def preload(self) -> None:
+        """Load all networks now, not at the first window."""
+        _ = self._networks.models, self._networks.whisper
 
     @property
     def workload(self) -> Workload:
@@ -138,7 +100,7 @@ class LatentSyncEngine:
 
     def extract_voice(self, audio: Path, fps: Fraction, frames: int, out: Path) -> None:
         """Write whisper's features of a 16 kHz mono WAV to ``out``: 50 rows per second at any ``fps``."""
-        write_features(audio, self._makers.whisper(self.device), out)
+        self._ladder.run(lambda _: write_features(audio, self._networks.whisper, out))
 
     def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "LatentSyncSession":
         """Bind the engine to a voice; it looks at nothing of the clip but its windows."""
@@ -196,20 +158,12 @@ class LatentSyncEngine:
         latents = self.denoise(heard, *self.encode(on_device))
         return self.decode(latents, on_device).cpu().numpy()
 
-    def _load(self) -> Models:
-        unet = self._makers.unet(self.device, self.dtype)
-        vae = self._makers.vae(self.device, self.dtype)
-        compiled = self.options.compile and self.device.type == "cuda"
-        if compiled:
-            torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-        full_unet = torch.compile(unet, fullgraph=True, dynamic=False) if compiled else unet
-        return Models(unet, full_unet, FaceCodec(vae, self.resolution_px, compiled))
-
     def _first_workload(self) -> Workload:
         guided = self.options.guidance_scale > 1
         workload = Workload(windows=1, vae_frames=MAX_VAE_FRAMES, split_guidance=not guided)
         if self.device.type == "cuda":
-            free = torch.cuda.mem_get_info(self.device)[0] - MODEL_NUMBERS * self.dtype.itemsize
+            to_load = 0 if self._networks.are_loaded else MODEL_NUMBERS * self.dtype.itemsize
+            free = torch.cuda.mem_get_info(self.device)[0] - to_load
             workload = workload_that_fits(free, self.resolution_px, self.dtype.itemsize, guided)
         asked = self.options.windows_per_batch
         return workload if asked == "auto" else replace(workload, windows=asked)

@@ -43,6 +43,10 @@ class Engine(Protocol):
     resolution_px: int
     windows_per_batch: int
 
+    def preload(self) -> None:
+        """Load now what the first use would otherwise wait for."""
+        ...
+
     def extract_voice(self, audio: Path, fps: Fraction, frames: int, out: Path) -> None:
         """Write the engine's voice features of ``frames`` output frames to ``out`` (.npy)."""
         ...

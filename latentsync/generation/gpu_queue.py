@@ -28,7 +28,8 @@ def gpu_place(
     While every place is taken, calls ``on_wait`` at each look for a free one; it may raise to give up.
     """
     folder = folder or Path(tempfile.gettempdir()) / "lipsync-gpu"
-    folder.mkdir(mode=0o777, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    _share(folder, 0o777)  # not sticky: Linux lets nobody open another's file in a sticky folder to create
     with contextlib.ExitStack() as stack:
         while (index := _take_free(gpus, jobs_per_gpu, folder, stack)) is None:
             on_wait()
@@ -46,10 +47,17 @@ def _take_free(gpus: Sequence[str], jobs_per_gpu: int, folder: Path, stack: cont
 
 
 def _try_lock(path: Path) -> IO | None:
-    lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "w")
+    lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT), "w")
+    _share(path, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
         return None
     return lock
+
+
+def _share(path: Path, mode: int) -> None:
+    """Let other users of this host queue too, whatever the umask; what another one owns is shared already."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(mode)

@@ -33,7 +33,10 @@ def resolution_px(settings: EngineSettings) -> int:
 
 
 def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
-    """The warm engine for ``settings``. Raises ``WeightsError`` or ``InputError`` when it cannot run."""
+    """The warm engine for ``settings``; engines with the same weights share their networks.
+
+    Raises ``WeightsError`` or ``InputError`` when it cannot run.
+    """
     with _loading:
         return _load(settings.model_dump_json(), gpu)
 
@@ -72,7 +75,7 @@ def uses_gpu(settings: EngineSettings) -> bool:
     return settings.name != "warp" and settings.device != "cpu"
 
 
-@lru_cache(maxsize=8)  # one per GPU of a host
+@lru_cache(maxsize=8)  # one per GPU of a host, or one per setting of a batch: without its networks an engine is small
 def _load(engine_settings: str, gpu: int) -> Engine:
     settings = EngineSettings.model_validate_json(engine_settings)
     log.info("loading engine %s", settings.name)

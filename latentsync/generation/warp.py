@@ -30,6 +30,9 @@ class WarpEngine:
         self.strength = strength
         self._canvas = WarpCanvas.of_size(self.resolution_px)
 
+    def preload(self) -> None:
+        """There is nothing to load."""
+
     def extract_voice(self, audio: Path, fps: Fraction, frames: int, out: Path) -> None:
         """Write (frames, 2) int16 rows of opening and width; ``audio``: 16 kHz mono 16-bit WAV."""
         extract_mouth(audio, fps, frames, out)

@@ -187,3 +187,18 @@ def test_numbers_follow_the_capability(monkeypatch, capability, expected):
 
 def test_the_cpu_computes_in_full_numbers():
     assert pick_dtype("auto", torch.device("cpu")) == torch.float32
+
+
+def test_engines_with_other_options_share_their_networks(weights):
+    first, other = (
+        LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, device="cpu", steps=steps, seed=steps)
+        for steps in (2, 3)
+    )
+    assert first.models is other.models
+
+
+def test_networks_of_other_weights_take_the_place_of_the_last(weights, tmp_path):
+    first = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **on_cpu)
+    other = LatentSyncEngine.load(write_tiny_weights(tmp_path), resolution_px=RESOLUTION_PX, **on_cpu)
+    again = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **on_cpu)
+    assert len({id(engine.models) for engine in (first, other, again)}) == 3
