@@ -19,6 +19,9 @@ def load_settings(config: Path | None = None, overrides: dict[str, dict[str, Any
     Raises ``InputError`` that names every bad setting, its value and its bounds.
     """
     values = _read(config) if config else {}
+    for group, value in values.items():
+        if not isinstance(value or {}, dict):
+            raise InputError(f"{config}: {group} = {value!r}: a group of settings is expected")
     for group, options in (overrides or {}).items():
         values[group] = {**(values.get(group) or {}), **options}
     if preset := _engine_preset(values):

@@ -49,6 +49,14 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
 
 
 def _outcome(pair: Pair) -> Outcome:
+    """Make one pair; whatever goes wrong with it is its own."""
+    try:
+        return _made(pair)
+    except Exception as error:
+        return Outcome(pair=pair.where, state="failed", output=pair.output, message=f"{type(error).__name__}: {error}")
+
+
+def _made(pair: Pair) -> Outcome:
     """Make one pair, unless it is finished or cannot be made."""
     if pair.problem:
         return Outcome(pair=pair.where, state="unpaired" if pair.lone else "failed", message=pair.problem)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from configs.loader import load_settings
 from flows.options import option, overrides
@@ -69,7 +70,7 @@ def sync(
         config,
         overrides(
             engine__name=engine,
-            engine__weights=weights,
+            engine__weights=weights and weights.expanduser().absolute(),
             engine__steps=steps,
             engine__guidance_scale=guidance_scale,
             engine__seed=seed,
@@ -88,12 +89,12 @@ def sync(
             encode__crf=crf,
             encode__preset=preset,
             run__disk_profile=disk_profile,
-            run__work_dir=work_dir,
+            run__work_dir=work_dir and _absolute(work_dir),
             run__runner=runner,
             run__dask_address=dask_address,
             run__workers=workers,
             run__cache=cache,
-            run__report_dir=report_dir,
+            run__report_dir=report_dir and _absolute(report_dir),
         ),
     )
     _run(video, audio, output, settings, _indices(force_segments), report)
@@ -109,7 +110,7 @@ def _run(video: str, audio: str, output: str, settings: Settings, forced: list[i
         report = lipsync(_absolute(video), _absolute(audio), _absolute(output), settings, forced)
     if report_file:
         write_report(report, report_file)
-    console.print(f"{output}: {_summary(report)}")
+    console.print(f"{escape(output)}: {_summary(report)}")
 
 
 def _summary(report: "Report") -> str:
@@ -223,11 +224,26 @@ def main() -> None:
     try:
         app()
     except (InputError, WeightsError) as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        _tell("error", error)
         sys.exit(2)
     except LipsyncError as error:
-        console.print(f"[red]failed:[/red] {error}", highlight=False, soft_wrap=True)
+        _tell("failed", error)
         sys.exit(1)
+    except Exception as error:
+        if not _is_unreachable_server(error):
+            raise
+        _tell("failed", "Prefect's server does not answer: start it, or unset PREFECT_API_URL to run without one")
+        sys.exit(1)
+
+
+def _is_unreachable_server(error: BaseException) -> bool:
+    import httpx  # slow to import, and Prefect has done so
+
+    return isinstance(error, httpx.TransportError) or "Failed to reach API" in str(error)
+
+
+def _tell(verdict: str, what: object) -> None:
+    console.print(f"[red]{verdict}:[/red] {escape(str(what))}", highlight=False, soft_wrap=True)
 
 
 def _quiet_prefect() -> None:

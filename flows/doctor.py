@@ -27,7 +27,6 @@ _API_SECONDS = 3
 _PROBE_MIB = 64
 _FREE_GIB = 10  # ten minutes of 1080x1920 leave about this much behind in the work folder
 _WRITE_MB_PER_SECOND = 50  # below, writing clips takes longer than making them
-_WEIGHTS = {"latentsync_unet.pt": 4_500, "whisper/tiny.pt": 70}  # MiB at least
 _ENCODERS = {  # name, options: what fails without it
     ("libx264", "-pix_fmt yuv420p"): "nothing can be encoded",
     ("libx264", "-pix_fmt yuv420p10le"): "10-bit video cannot be encoded",
@@ -148,14 +147,11 @@ def _describe(name: str, major: int, minor: int, total_bytes: int) -> str:
 def _weights(folder: Path | None) -> Answer:
     if folder is None:
         return _warn("no folder given: only the warp engine can run", "give --weights DIR")
-    lacking = [
-        f"{name} (at least {size_mib} MiB)"
-        for name, size_mib in _WEIGHTS.items()
-        if not (folder / name).is_file() or (folder / name).stat().st_size < size_mib * MIB
-    ]
-    if lacking:
-        return _fail(f"{folder} lacks {' and '.join(lacking)}", "copy them there (lipsync weights fetch)")
-    return _ok(f"{folder} has {' and '.join(_WEIGHTS)}")
+    from latentsync.generation.checkpoints import check
+
+    if findings := check(folder):
+        return _fail("; ".join(findings), "lipsync weights fetch DIR downloads what is missing")
+    return _ok(f"{folder} has all networks, names and shapes as they should be")
 
 
 def _face_mesh() -> Answer:

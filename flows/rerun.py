@@ -1,10 +1,11 @@
 """`lipsync rerun`: run a flow run again; what is done and intact is not done again."""
 
+import contextlib
 from collections.abc import Sequence
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import AwaitingRetry
@@ -23,6 +24,7 @@ def rerun(run: str, segments: Sequence[int]) -> Report | str:
     """
     with get_client(sync_client=True) as client:
         found = _find(client, run)
+        _check(found, run)
         if found.deployment_id:
             return _queue(client, found, segments)
     given = found.parameters
@@ -30,16 +32,24 @@ def rerun(run: str, segments: Sequence[int]) -> Report | str:
     return lipsync(given["video"], given["audio"], given["output"], settings, list(segments))
 
 
+def _check(found: FlowRun, run: str) -> None:
+    if found.state is None or not found.state.is_final():
+        raise InputError(f"run {run} is not over ({found.state_name}); wait for its end, or cancel it")
+    if not {"video", "audio", "output"} <= set(found.parameters):
+        raise InputError(f"run {run} is no single job; rerun the job of the pair, or run the batch again")
+
+
 def _find(client: SyncPrefectClient, run: str) -> FlowRun:
-    try:
-        return client.read_flow_run(UUID(run))
-    except ValueError:
-        named = FlowRunFilter(name=FlowRunFilterName(any_=[run]))
-        runs = client.read_flow_runs(flow_run_filter=named, sort=FlowRunSort.START_TIME_DESC, limit=1)
-    except Exception as error:  # the client has one class for every HTTP status
-        raise InputError(f"run {run}: {error}; see `prefect flow-run ls` for the runs there are") from error
+    with contextlib.suppress(ValueError):
+        wanted = FlowRunFilterId(any_=[UUID(run)])
+        return _first(client, FlowRunFilter(id=wanted), run)
+    return _first(client, FlowRunFilter(name=FlowRunFilterName(any_=[run])), run)
+
+
+def _first(client: SyncPrefectClient, wanted: FlowRunFilter, run: str) -> FlowRun:
+    runs = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.START_TIME_DESC, limit=1)
     if not runs:
-        raise InputError(f"no run is named {run!r}; see `prefect flow-run ls` for the runs there are")
+        raise InputError(f"there is no run {run}; see `prefect flow-run ls` for the runs there are")
     return runs[0]
 
 

@@ -179,7 +179,7 @@ class Settings(_Group):
 
 def _fraction(text: str) -> Fraction:
     try:
-        return Fraction(text)
+        return Fraction(text).limit_denominator(1001)  # containers hold no more; 23.976024 means 24000/1001
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{text!r} is no frame rate: give a number, a fraction or 'source'") from None
 

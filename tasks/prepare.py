@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.loader import disk_profile
 from latentsync import remote
-from latentsync.errors import InputError
+from latentsync.faces.detect import detector_name, load_detector
 from latentsync.faces.detect import find_faces as detect_faces
-from latentsync.faces.detect import load_detector
 from latentsync.faces.track import build_track, runs, windows
 from latentsync.generation.engine import WINDOW_FRAMES
 from latentsync.generation.loading import engine_on_gpu, resolution_px
@@ -18,7 +16,6 @@ from latentsync.generation.voiceover import extract_voice
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
-from latentsync.media.encode import encoder_works
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.publishing.writer import check_destination
@@ -28,6 +25,7 @@ from latentsync.workspace import Workspace
 from tasks import keys
 from tasks.making import make_file
 from tasks.policy import step
+from tasks.refusals import refuse_bad_request
 from tasks.tracking import frame_counter, note
 
 DETECT_LONG_SIDE_PX = 960  # enough for the face mesh, which looks at 192 px of face
@@ -39,8 +37,8 @@ LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes m
 def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
     """Look at the inputs, refuse bad ones and fix the timeline."""
     workspace = Workspace.at(settings.run.work_dir)
-    _check_settings(settings)
-    check_destination(output, 0)
+    settings = with_detector(settings)
+    refuse_bad_request(video, audio, output, settings)
     sound = probe_audio(_local(audio, workspace))
     picture = prepare_video(_local(video, workspace), settings.timing.rate, workspace.root / "conformed")
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
@@ -108,14 +106,10 @@ def plan(job: Job, track: Artefact) -> Plan:
     )
 
 
-def _check_settings(settings: Settings) -> None:
-    """Refuse now what would fail after the dear work."""
-    disk_profile(settings.run.disk_profile)
-    resolution_px(settings.engine)
-    if not encoder_works(settings.encode.encoder):
-        raise InputError(
-            f"encoder {settings.encode.encoder} does not work on this machine; lipsync doctor lists those that do"
-        )
+def with_detector(settings: Settings) -> Settings:
+    """``auto`` resolved once, so that one job has one detector on all machines, and its name is in the keys."""
+    faces = settings.faces.model_copy(update={"detector": detector_name(settings.faces.detector)})
+    return settings.model_copy(update={"faces": faces})
 
 
 def _original_sound(video: VideoInfo, timeline: Timeline, settings: Settings) -> AudioInfo | None:

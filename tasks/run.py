@@ -14,7 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import State
 
-from latentsync.errors import InputError, LipsyncError, SegmentsFailed, WeightsError
+from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
 from latentsync.generation.loading import uses_gpu
 from latentsync.job import Plan
 from latentsync.publishing.memory_watch import MemoryWatch
@@ -89,7 +89,12 @@ class Run:
         forget(self.folder)
         self._stack.enter_context(watched_server())
         self._stack.enter_context(self.memory)
-        self._stack.enter_context(self._runner)
+        try:
+            self._stack.enter_context(self._runner)
+        except OSError as error:
+            address = self.settings.run.dask_address
+            self._stack.close()
+            raise TransientError(f"the Dask scheduler at {address} does not answer ({error}); start it") from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
@@ -129,6 +134,8 @@ class Run:
         A render waits for its faces in a worker, so it is submitted only when as many generate
         tasks as there are workers are ahead of it.
         """
+        if unknown := self._force - {segment.index for segment in plan.segments}:
+            raise InputError(f"force_segments {sorted(unknown)}: this job has segments 0 to {len(plan.segments) - 1}")
         lag = min(max(parallel_tasks(self.settings.run) - 1, 1), len(plan.segments))
         nothing = [None] * lag
         yield from zip([*plan.segments, *nothing], [*nothing, *plan.segments], strict=True)

@@ -57,15 +57,22 @@ class FaceDetector(Protocol):
         ...
 
 
+def detector_name(name: DetectorName) -> DetectorName:
+    """What ``auto`` means on this machine: InsightFace when its files are there."""
+    from latentsync.faces.insightface import is_available
+
+    return ("insightface" if is_available() else "mediapipe") if name == "auto" else name
+
+
 def load_detector(name: DetectorName = "auto") -> FaceDetector:
-    """A detector of its own for one thread. ``auto``: InsightFace when its files are there.
+    """A detector of its own for one thread; ``auto`` as ``detector_name`` says.
 
     Raises InputError when InsightFace is asked for and its package or models are missing.
     """
-    from latentsync.faces.insightface import InsightfaceDetector, is_available
+    from latentsync.faces.insightface import InsightfaceDetector
     from latentsync.faces.mediapipe import MediapipeDetector
 
-    if name == "insightface" or (name == "auto" and is_available()):
+    if detector_name(name) == "insightface":
         return InsightfaceDetector()
     return MediapipeDetector()
 

@@ -125,7 +125,7 @@ def pin_resolution(folder: Path, resolution_px: int) -> None:
 
 def check(folder: Path) -> list[str]:
     """Everything that is wrong with a folder of weights; reads names and shapes, not the numbers."""
-    return [*_findings(folder)]
+    return [*dict.fromkeys(_findings(folder))]
 
 
 def convert(folder: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> str:

@@ -41,6 +41,20 @@ def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
         return _load(settings.model_dump_json(), gpu)
 
 
+def check_engine(settings: EngineSettings, here: bool) -> None:
+    """Refuse weights that are not there or not whole and, if it shall run ``here``, a GPU that is missing."""
+    if settings.name == "warp":
+        return
+    weights = _weights(settings)
+    resolution_px(settings)
+    if here:
+        from latentsync.generation.checkpoints import check
+
+        load_engine(settings)
+        if findings := check(weights):
+            raise WeightsError("; ".join(findings))
+
+
 @contextmanager
 def engine_on_gpu(settings: Settings, on_wait: Callable[[], None]) -> Iterator[Engine]:
     """The warm engine, with a place on a GPU of this host held for it if it needs one."""

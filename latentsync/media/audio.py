@@ -58,6 +58,9 @@ def mux(
     if out.suffix.lower() in MOV_SUFFIXES:
         # Edit lists count in movie time: milliseconds by default, too coarse for samples.
         coding |= {"movflags": "+faststart", "movie_timescale": rate, **_apple_tag(video_only)}
+    else:
+        # Else Matroska's pictures begin late, by the samples that AAC needs before its first.
+        coding |= {"avoid_negative_ts": "disabled"}
     with whole_file(out) as part:
         output = ffmpeg.output(video, sound, str(part), ac=audio.channels, **coding, **REPRODUCIBLE)
         run(output.global_args(*QUIET, "-y").compile(), out, InternalError)

@@ -60,7 +60,7 @@ def _check_seam(path: Path, container: InputContainer, start: int, fps: Fraction
     """Enter at the clip's first frame and decode it."""
     stream = container.streams.video[0]
     assert stream.time_base
-    container.seek(int(start / fps / stream.time_base), stream=stream)
+    container.seek(round(start / fps / stream.time_base), stream=stream)  # Matroska rounds to milliseconds
     frame = next(container.decode(stream), None)
     shown = None if frame is None or frame.pts is None else _near_integer(frame.pts * stream.time_base * fps)
     _same(path, "frame decoded at a seam", shown, start)

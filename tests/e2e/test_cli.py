@@ -23,9 +23,9 @@ def lipsync(prefect_server: None):
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "COLUMNS": "200"}
     environment.pop("PREFECT_LOGGING_LEVEL", None)
 
-    def run(*arguments: object) -> tuple[int, str]:
+    def run(*arguments: object, **variables: str) -> tuple[int, str]:
         ended = subprocess.run(
-            [command, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
+            [command, *map(str, arguments)], env=environment | variables, capture_output=True, text=True, check=False
         )
         return ended.returncode, ended.stdout + ended.stderr
 
@@ -106,19 +106,41 @@ def test_bad_input_is_refused_by_name_and_fact(
         (("-o", "/proc/out.mp4"), "/proc/out.mp4"),
         (("-o", "OUT", "--crf", "99"), "less than or equal to 51"),
         (("-o", "OUT", "--engine", "latentsync"), "--weights"),
+        (("-o", "OUT", "--engine", "latentsync-1.6"), "--weights"),
+        (("-o", "OUT", "--engine", "latentsync-1.6", "--weights", "/nowhere", "--device", "cpu"), "/nowhere"),
+        (("-o", "/tmp/out.webm"), ".webm files cannot be written"),
+        (("-o", "VIDEO"), "would be overwritten"),
+        (("-o", "OUT", "--report-dir", "/proc/report"), "/proc/report"),
+        (("-o", "OUT", "--config", "CONFIG"), "a group of settings is expected"),
         (("-o", "OUT", "--engine", "magic"), "latentsync-1.6"),
         (("-o", "OUT", "--disk-profile", "floppy"), "known are pl0, ssd"),
         (("-o", "OUT", "--runner", "dask"), "dask_address"),
     ],
 )
 def test_bad_settings_are_refused(arguments: tuple[str, ...], fact: str, clip: Clip, tmp_path: Path, lipsync) -> None:
-    given = [str(tmp_path / "out.mp4") if argument == "OUT" else argument for argument in arguments]
+    (tmp_path / "config.yaml").write_text("engine: warp")
+    places = {"OUT": tmp_path / "out.mp4", "VIDEO": clip.video, "CONFIG": tmp_path / "config.yaml"}
+    given = [places.get(argument, argument) for argument in arguments]
     code, printed = lipsync("sync", clip.video, clip.voice, *given, "--work-dir", tmp_path / "work")
     assert code == 2, printed
     assert fact in " ".join(printed.split())
     assert "Traceback" not in printed
     assert not (tmp_path / "out.mp4").exists()
-    assert not list((tmp_path / "work").glob("*/generate/*"))
+    assert not list((tmp_path / "work").glob("*/faces/*"))
+
+
+def test_a_server_that_does_not_answer_is_told_in_one_line(clip: Clip, tmp_path: Path, lipsync) -> None:
+    job = ("sync", clip.video, clip.voice, "-o", tmp_path / "out.mp4", "--work-dir", tmp_path / "work")
+    code, printed = lipsync(*job, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert code == 1
+    assert "Prefect's server does not answer" in " ".join(printed.split())
+    assert "Traceback" not in printed
+
+
+def test_names_in_brackets_are_told_as_they_are(clip: Clip, tmp_path: Path, lipsync) -> None:
+    code, printed = lipsync("probe", tmp_path / "talk[final].mp4")
+    assert code == 2
+    assert "talk[final].mp4" in "".join(printed.split())
 
 
 def test_probe_says_what_a_file_is(clip: Clip, lipsync) -> None:

@@ -6,6 +6,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import doctor
 from flows.doctor import Finding, findings
+from tests.unit.generation.tiny_weights import write_tiny_weights
 
 
 def the(name: str, found: list[Finding]) -> Finding:
@@ -81,18 +82,14 @@ def test_a_face_mesh_that_dies_with_its_process(tmp_path, quick, monkeypatch):
     assert "-6" in finding.detail
 
 
-def test_weights_that_are_missing_or_cut_short(tmp_path, quick):
-    (tmp_path / "whisper").mkdir()
-    for name, size_mib in (("latentsync_unet.pt", 4_830), ("whisper/tiny.pt", 72)):
-        with (tmp_path / name).open("wb") as file:
-            file.truncate(size_mib * 2**20)  # sparse
-    assert the("weights", findings(tmp_path, tmp_path)).verdict == "ok"
-    with (tmp_path / "latentsync_unet.pt").open("r+b") as file:
-        file.truncate(1000)
-    finding = the("weights", findings(tmp_path, tmp_path))
+@pytest.mark.slow
+def test_weights_that_are_whole_or_missing(tmp_path, quick):
+    weights = write_tiny_weights(tmp_path / "weights")
+    assert the("weights", findings(tmp_path, weights)).verdict == "ok"
+    (weights / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    finding = the("weights", findings(tmp_path, weights))
     assert finding.verdict == "fail"
-    assert "latentsync_unet.pt" in finding.detail
-    assert "tiny.pt" not in finding.detail
+    assert "vae" in finding.detail
 
 
 def test_a_prefect_server_that_does_not_answer(tmp_path, quick):

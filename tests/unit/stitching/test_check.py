@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from latentsync.errors import InternalError
-from latentsync.media.audio import mux
+from latentsync.media.audio import mux, output_samples
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline
 from latentsync.stitching.check import check_output
@@ -28,6 +28,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_good_file_passes(finished):
     check_output(finished, **GOOD)
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30), Fraction(30_000, 1001), Fraction(60)], ids=str)
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
+def test_matroska_passes_at_any_rate(tmp_path: Path, fps: Fraction, rate_hz: int) -> None:
+    clips = [make_video(tmp_path / f"{count}.mp4", count, fps) for count in (50, 70)]
+    join_clips(clips, [50, 70], fps, tmp_path / "silent.mp4")
+    audio = probe_audio(make_sound(tmp_path / "a.wav", 5 * rate_hz, rate_hz))
+    timeline = Timeline(fps=fps, frames=120, source_frames=120, voice_frames=120, source="cut")
+    out = mux(tmp_path / "silent.mp4", audio, timeline, tmp_path / "out.mkv")
+    seconds = Fraction(output_samples(timeline, audio), rate_hz)
+    check_output(out, frames=120, fps=fps, width=320, height=240, clip_starts=[0, 50], audio_seconds=seconds)
 
 
 @pytest.mark.parametrize(
