@@ -144,8 +144,7 @@ def _columns(state: str, step: Step | None, reason: str | None = "") -> dict[str
 
 def _pictures(run: Run) -> None:
     """Every picture that this run wrote into its report folder."""
-    folder = Path(run.settings.run.report_dir or "/dev/null")
-    for picture in sorted(folder.glob("*.png")):
+    for picture in sorted(run.report_dir.glob("*.png")) if run.report_dir else []:
         if picture.stat().st_mtime >= run.began:
             title = picture.stem.replace("-", " ")
             create_markdown_artifact(f"![{title}]({data_uri(picture)})", f"lipsync-{picture.stem}", description=title)

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from latentsync.errors import LipsyncError
 from latentsync.generation.diffusion import LatentSyncEngine
 from latentsync.generation.engine import WINDOW_FRAMES, Engine
 from latentsync.generation.loading import PINNED_PX, load_engine
@@ -29,6 +30,7 @@ def bench(settings: EngineSettings, random_weights: bool, windows: int) -> None:
             ("engine", f"{settings.name}, {engine.resolution_px} px, on {_device(engine)}"),
             ("whole path", f"{speed.frames_per_second:.2f} frames/s of 1080x1920"),
             ("window of 16 frames", f"{speed.window_ms:.0f} ms, batches of {engine.windows_per_batch}"),
+            ("windows", f"{1000 / speed.window_ms:.2f} windows/s"),
             ("first window", f"{speed.first_window_seconds:.1f} s with loading and compiling"),
             *((name, f"{ms:.2f} ms per frame") for name, ms in time_frames(clip).items()),
         ]
@@ -55,7 +57,7 @@ def _random_engine(settings: EngineSettings) -> Engine:
 
 def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:
     """Times of VAE and UNet for one batch, the arithmetic reached, and memory."""
-    batch, size = engine.windows_per_batch, engine.resolution_px
+    batch, size = engine.workload.windows, engine.resolution_px
     faces = torch.randint(0, 256, (batch, WINDOW_FRAMES, size, size, 3), dtype=torch.uint8, device=engine.device)
     tokens = torch.randn(batch * WINDOW_FRAMES, 50, 384, device=engine.device)
     masked, reference = engine.encode(faces)
@@ -80,14 +82,14 @@ def _unet_tflop(engine: LatentSyncEngine) -> float:
     """Operations of one UNet step on one window, guidance included, as torch counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    passes = 2 if engine.options.guidance_scale > 1 else 1
+    passes = 2 if engine.options.guidance_scale > 1 else 1  # counted once: both may not fit side by side
     size = engine.resolution_px // 8
     kind = {"device": engine.device, "dtype": engine.dtype}
-    sample = torch.zeros(passes, 13, WINDOW_FRAMES, size, size, **kind)
-    tokens = torch.zeros(passes * WINDOW_FRAMES, 50, 384, **kind)
+    sample = torch.zeros(1, 13, WINDOW_FRAMES, size, size, **kind)
+    tokens = torch.zeros(WINDOW_FRAMES, 50, 384, **kind)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         engine.models.unet(sample, torch.tensor(1, device=engine.device), tokens)
-    return counter.get_total_flops() / 1e12
+    return passes * counter.get_total_flops() / 1e12
 
 
 def _ffmpeg_parts() -> list[tuple[str, str]]:
@@ -96,7 +98,10 @@ def _ffmpeg_parts() -> list[tuple[str, str]]:
         from flows.bench_ffmpeg import time_ffmpeg
     except ImportError:
         return [("decode, encode", "not measured: PyAV or ffmpeg-python is not installed")]
-    return [(name, f"{fps:.0f} frames/s") for name, fps in time_ffmpeg().items()]
+    try:
+        return [(name, f"{fps:.0f} frames/s") for name, fps in time_ffmpeg().items()]
+    except LipsyncError as error:
+        return [("decode, encode", f"not measured: {error}")]
 
 
 def _device(engine: Engine) -> str:

@@ -170,15 +170,21 @@ def rerun(
 def worker(
     address: Annotated[str, typer.Argument(help="Dask scheduler, such as tcp://10.0.0.5:8786")],
     gpu: Annotated[int | None, typer.Option(help="Index of the GPU that this worker owns; empty: a CPU worker")] = None,
-    cpus: Annotated[int, typer.Option(help="Tasks side by side on a CPU worker", min=1)] = os.cpu_count() or 1,
+    cpus: Annotated[
+        int | None,
+        typer.Option(help="CPU tasks side by side; default: one per core, none with --gpu", min=1),
+    ] = None,
     engine: Annotated[str | None, option("engine", "name", "--engine")] = None,
     weights: Annotated[Path | None, option("engine", "weights")] = None,
 ) -> None:
-    """Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded."""
+    """Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded.
+
+    One worker with --gpu 0 --cpus 4 is a whole cluster.
+    """
     from flows.worker import start_worker
 
     warm = load_settings(None, overrides(engine__name=engine, engine__weights=weights)).engine if engine else None
-    start_worker(address, gpu, cpus, warm)
+    start_worker(address, gpu, cpus or (0 if gpu is not None else os.cpu_count() or 1), warm)
 
 
 @app.command()

@@ -61,7 +61,7 @@ def lipsync(
 
         joined = run(join, job, run.results(renders))
         run.result(run(publish, job, joined))
-        if settings.run.report_dir:
-            run.result(run(pictures, job, job_plan, joined))
-            plot_progress(run)
+        if run.report_dir:
+            run.result(run(pictures, job, job_plan, joined, run.report_dir))
+            plot_progress(run, run.report_dir)
         return make_report(run, job, job_plan)

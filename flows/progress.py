@@ -68,9 +68,9 @@ def _sampled(run: Run) -> dict[str, StageProgress]:
     return stages
 
 
-def plot_progress(run: Run) -> None:
+def plot_progress(run: Run, folder: Path) -> None:
     """Plot memory and progress over time into the run's report folder."""
-    plot_run(run.memory.samples, run.history, Path(run.settings.run.report_dir) / "memory-and-progress.png")
+    plot_run(run.memory.samples, run.history, folder / "memory-and-progress.png")
 
 
 def stage_progress(run: Run) -> dict[str, StageProgress]:

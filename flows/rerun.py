@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -28,8 +29,14 @@ def rerun(run: str, segments: Sequence[int]) -> Report | str:
         if found.deployment_id:
             return _queue(client, found, segments)
     given = found.parameters
-    settings = Settings.model_validate(given.get("settings") or {})
+    settings = Settings.model_validate(_with_cache(given))
     return lipsync(given["video"], given["audio"], given["output"], settings, list(segments))
+
+
+def _with_cache(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The run's settings, but what it has done is kept, also when it was told not to look at earlier work."""
+    settings = parameters.get("settings") or {}
+    return {**settings, "run": {**settings.get("run", {}), "cache": True}}
 
 
 def _check(found: FlowRun, run: str) -> None:
@@ -57,6 +64,6 @@ def _queue(client: SyncPrefectClient, found: FlowRun, segments: Sequence[int]) -
     if not segments:
         client.set_flow_run_state(found.id, AwaitingRetry(), force=True)
         return found.name
-    parameters = {**found.parameters, "force_segments": list(segments)}
+    parameters = {**found.parameters, "settings": _with_cache(found.parameters), "force_segments": list(segments)}
     assert found.deployment_id
     return client.create_flow_run_from_deployment(found.deployment_id, parameters=parameters).name

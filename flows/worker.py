@@ -8,9 +8,10 @@ from tasks.warm import WARM_ENGINE
 
 
 def dask_worker_command(address: str, gpu: int | None, cpus: int) -> list[str]:
-    """The dask command of a worker: one thread and one GPU, or ``cpus`` threads without a GPU."""
-    resources = "GPU=1" if gpu is not None else f"CPU={cpus}"
-    threads = 1 if gpu is not None else cpus
+    """The dask command of a worker with a thread for its GPU, if it has one, and ``cpus`` others."""
+    offered = {"GPU": int(gpu is not None), "CPU": cpus}
+    resources = " ".join(f"{name}={count}" for name, count in offered.items() if count)
+    threads = sum(offered.values())
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
     return [
         *command,

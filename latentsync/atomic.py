@@ -45,8 +45,8 @@ def write_whole(out: Path, content: bytes) -> None:
 
 
 def leftovers(out: Path) -> list[Path]:
-    """Temporary files that killed writers of ``out``, and those who wrote to their temporary names, left."""
-    mine = re.compile(rf"\.?{re.escape(_hidden(out))}(\.[0-9a-f]{{8}}\.part(\.[^.]*)?){{1,2}}")
+    """Temporary files that killed writers of ``out`` left, and what they had put beside theirs."""
+    mine = re.compile(rf"\.?{re.escape(_hidden(out))}\.[0-9a-f]{{8}}\.part.*")
     return [path for path in out.parent.iterdir() if mine.fullmatch(path.name)]
 
 

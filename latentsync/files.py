@@ -5,7 +5,7 @@ import glob
 from collections.abc import Iterator
 from typing import Any
 
-from latentsync.errors import InputError
+from latentsync.errors import InputError, LipsyncError
 
 # What file systems call size, time of modification and content tag; those that are there are compared.
 _MARKS = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "last_modified", "updated")
@@ -67,5 +67,7 @@ def _opened(location: str, explain_missing: bool = True) -> Iterator[tuple[Any, 
         raise InputError(f"{location}: no such file or folder; check the address") from error
     except (ImportError, ValueError) as error:
         raise InputError(f"{location}: {error}; install the package for this kind of URL") from error
-    except OSError as error:
+    except LipsyncError:
+        raise
+    except Exception as error:  # each file system has errors of its own
         raise InputError(f"{location}: {error}; check the address, your rights and the network") from error

@@ -1,10 +1,10 @@
 """Copies between local files and fsspec URLs (s3://, gs://, a mounted share, ...)."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from latentsync.atomic import whole_file
 from latentsync.errors import InputError, TransientError
 
 
@@ -19,13 +19,8 @@ def download(url: str, path: Path) -> Path:
     Raises ``InputError`` when there is no such file, ``TransientError`` when the network fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{os.urandom(3).hex()}{path.suffix}")
-    try:
-        with _filesystem(url) as (fs, name):
-            fs.get_file(name, str(temporary))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as part, _filesystem(url) as (fs, name):
+        fs.get_file(name, str(part))
     return path
 
 
@@ -46,5 +41,5 @@ def _filesystem(url: str) -> Iterator[tuple]:
         raise InputError(f"{url}: no such file; check the address") from error
     except ImportError as error:
         raise InputError(f"{url}: {error}; install the package for this kind of URL") from error
-    except (OSError, ConnectionError, TimeoutError) as error:
+    except Exception as error:  # each file system has errors of its own
         raise TransientError(f"{url}: {error}; check the address, the credentials and the network") from error

@@ -162,7 +162,10 @@ class RunSettings(_Group):
     retries: int = Field(default=3, ge=0, le=10, description="Retries of a task after a passing failure")
     retry_seconds: float = Field(default=2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
     cache: bool = Field(default=True, description="Reuse finished work of earlier runs")
-    report_dir: str = Field(default="", description="Folder for contact sheet and plots; empty: none are made")
+    report_dir: str = Field(
+        default="",
+        description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",
+    )
     notify_url: str = Field(default="", description="Webhook that gets a JSON message when the run ends")
 
 

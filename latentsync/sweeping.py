@@ -30,11 +30,11 @@ ACCESS_LAG_SECONDS = DAY_SECONDS  # relatime, the default of Linux: mount(8)
 _ROOMS = {  # the workspace's folders -> names of finished files in them, as regular expressions
     r"[0-9a-f]{16}": r"[\w-]+/[^.][^/]*",  # <source digest>/<stage>/<key>
     r"results": r"[\w-]+-[0-9a-f]{64}",
-    r"conformed": r"(lossless|remuxed)-[0-9a-f]{16}\.mkv",
+    r"conformed": r"(lossless|remuxed(-flac)?)-[0-9a-f]{16}\.mkv",
     r"finished": r"[0-9a-f]{64}\.json",
-    r"inputs": r"(https?|s3a?|gcs|gs|az|abfss?|adl|s?ftp|ssh|hdfs|webhdfs|smb|oss|oci|hf)/.*[^/]",
+    r"inputs": r"[0-9a-f]{16}/[^.][^/]*",  # <URL and its state>/<name>
 }
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part(\.\w+)?|\.\d+\.probe")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part.*|\.\d+\.probe")
 _LOCK = re.compile(r"\..+\.lock")
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|local")
 

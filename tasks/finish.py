@@ -24,9 +24,9 @@ def join(job: Job, renders: Sequence[Work]) -> Artefact:
 
 
 @step("pictures")
-def pictures(job: Job, plan: Plan, joined: Artefact) -> None:
+def pictures(job: Job, plan: Plan, joined: Artefact, folder: Path) -> None:
     """Contact sheet and mouth-against-voice plot for a person to judge."""
-    show_job(job, plan, joined.path, Path(job.settings.run.report_dir))
+    show_job(job, plan, joined.path, folder)
 
 
 @step("publish")

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 import latentsync
 from latentsync.generation.loading import engine_identity, resolution_px, voice_rows
 from latentsync.job import Job, Plan, Work
@@ -47,14 +49,14 @@ def plan_key(job: Job, track: Artefact) -> str:
 
 def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> str:
     """Key of a face clip: of the voice, only the rows that its windows hear."""
-    windows = plan.window_grid
-    windows = windows[(windows[:, 1] > segment.start) & (windows[:, 0] < segment.clip_end)]
+    windows = _windows(plan, segment.start, segment.clip_end)
     heard = voice_rows(job.settings.engine, voice.path, job.timeline.fps, windows)
     return _key(
         "generate",
         _GENERATE,
         _video(job.video),
-        plan.track.sha256,
+        _track_rows(job, plan, int(windows[0, 0]), int(windows[-1, 1])) if len(windows) else "",
+        plan.mouth.sha256 if job.settings.engine.name == "warp" else "",  # which looks at the whole clip's mouth
         _source_frames(job, segment.start, segment.clip_end),
         windows.tolist(),
         [segment.start, segment.clip_end],
@@ -65,12 +67,13 @@ def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> str
 
 def render_key(job: Job, plan: Plan, segment: Segment, faces: Work, previous: Work | None) -> str:
     """Key of a rendered segment: made from face clips, so no engine setting is in it."""
+    windows = _windows(plan, segment.start, segment.end)
     return _key(
         "render",
         _RENDER,
         _video(job.video),
-        plan.track.sha256,
-        plan.windows.sha256,
+        _track_rows(job, plan, segment.start, segment.end),
+        windows.tolist(),
         _source_frames(job, segment.start, segment.end),
         [segment.start, segment.end],
         [faces.clip.file.sha256, previous and previous.clip.file.sha256],
@@ -97,13 +100,27 @@ def code_digest(rooms: tuple[str, ...]) -> str:
     root = Path(latentsync.__file__).parent
     digest = hashlib.sha256()
     for room in sorted({"records.py", *rooms}):
-        for file in sorted((root / room).rglob("*.py")) if "." not in room else [root / room]:
+        files = [root / room] if "." in room else (root / room).rglob("*")
+        for file in sorted(file for file in files if file.suffix in (".py", ".txt")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
 def _video(video: VideoInfo) -> dict:
     return {"sha256": video.file.sha256, **video.model_dump(mode="json", exclude={"file"})}
+
+
+def _windows(plan: Plan, start: int, end: int) -> np.ndarray:
+    """The (W, 2) windows that touch output frames ``[start, end)``."""
+    windows = plan.window_grid
+    return windows[(windows[:, 1] > start) & (windows[:, 0] < end)]
+
+
+def _track_rows(job: Job, plan: Plan, start: int, end: int) -> str:
+    """Digest of what the track says of output frames ``[start, end)``; its end differs from voice to voice."""
+    track = plan.open_track()
+    indices = np.minimum(job.timeline.source_indices(start, end), len(track) - 1)
+    return hashlib.sha256(track[indices].tobytes()).hexdigest()
 
 
 def _source_frames(job: Job, start: int, end: int) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from latentsync.atomic import leftovers, whole_file
+from latentsync.errors import InputError
 from latentsync.job import Job, Work
-from latentsync.records import Artefact, ClipFile
+from latentsync.records import Artefact, ClipFile, file_sha256
 from latentsync.workspace import Workspace
 from tasks.tracking import attempt, frame_counter, note, peak_gpu_mib, peak_rss_mib, redoing, worker_name
 
@@ -22,7 +23,15 @@ def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -
                 leftover.unlink(missing_ok=True)
             with whole_file(path) as temporary:
                 make(temporary)
+                _refuse_changed_inputs(job)
         return workspace.keep(path)
+
+
+def _refuse_changed_inputs(job: Job) -> None:
+    """What was made of a file that was replaced meanwhile must not be kept under the old one's digest."""
+    for file in (job.video.file, job.audio.file):
+        if not file.path.is_file() or file_sha256(file.path) != file.sha256:
+            raise InputError(f"{file.path} has changed since the job began; run again when it is complete")
 
 
 def make_clip(job: Job, name: str, start: int, end: int, make: Callable[[Path, Callable[[int], None]], object]) -> Work:

@@ -1,16 +1,19 @@
 """How tasks are cached, retried and placed: the only file that knows Prefect's task options."""
 
 import functools
+import hashlib
 import inspect
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, cast
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
+from prefect.filesystems import RemoteFileSystem
 from prefect.states import State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -89,9 +92,22 @@ def options_for(task: Task, settings: RunSettings, redo: bool) -> dict[str, Any]
         "retry_jitter_factor": JITTER,
     }
     if task.cache_key_fn:
-        options["result_storage"] = Workspace.at(settings.work_dir).root / "results"
-        options["refresh_cache"] = redo or not settings.cache
+        options["result_storage"] = _result_storage(Workspace.at(settings.work_dir))
+        options["refresh_cache"] = redo
     return options
+
+
+def _result_storage(workspace: Workspace) -> Path | RemoteFileSystem:
+    """Where Prefect keeps the records of what is done: beside the files, so that other machines find them."""
+    return _saved_block(f"{workspace.mirror}/results") if workspace.mirror else workspace.root / "results"
+
+
+@functools.cache
+def _saved_block(url: str) -> RemoteFileSystem:
+    block = RemoteFileSystem(basepath=url)
+    name = f"lipsync-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    block.save(name, overwrite=True, _sync=True)  # Prefect takes none that its server does not know
+    return block
 
 
 def task_runner(settings: RunSettings) -> TaskRunner:
@@ -105,6 +121,17 @@ def task_runner(settings: RunSettings) -> TaskRunner:
     if not settings.dask_address:
         raise InputError("runner dask: no scheduler; set run.dask_address, such as tcp://127.0.0.1:8786")
     return DaskTaskRunner(address=settings.dask_address)
+
+
+def lacking_workers(settings: RunSettings, gpu: bool) -> set[str]:
+    """Kinds of Dask worker, GPU or CPU, that a run needs and the cluster does not have now."""
+    if settings.runner == "threads":
+        return set()
+    from distributed import Client
+
+    with Client(settings.dask_address, set_as_default=False) as client:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {"CPU", *(["GPU"] if gpu else [])} - {kind for worker in workers for kind in worker["resources"]}
 
 
 def parallel_tasks(settings: RunSettings) -> int:

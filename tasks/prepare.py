@@ -1,11 +1,14 @@
 """From files to a plan: probe, voice, find faces, track, plan."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from latentsync import remote
+from latentsync import files, remote
 from latentsync.faces.detect import detector_name, load_detector
 from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.track import build_track, runs, windows
@@ -28,8 +31,11 @@ from tasks.policy import step
 from tasks.refusals import refuse_bad_request
 from tasks.tracking import frame_counter, note
 
+Info = TypeVar("Info", VideoInfo, AudioInfo)
+
 DETECT_LONG_SIDE_PX = 960  # enough for the face mesh, which looks at 192 px of face
 CHUNK_FRAMES = 500  # source frames per task that finds faces
+NAME_CHARACTERS = 60  # of a URL's file name, from its end: the suffix counts
 LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
 
 
@@ -39,8 +45,9 @@ def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
     workspace = Workspace.at(settings.run.work_dir)
     settings = with_detector(settings)
     refuse_bad_request(video, audio, output, settings)
-    sound = probe_audio(_local(audio, workspace))
-    picture = prepare_video(_local(video, workspace), settings.timing.rate, workspace.root / "conformed")
+    sound = _kept(workspace, probe_audio(_local(audio, workspace)))
+    rate, conformed = settings.timing.rate, workspace.root / "conformed"
+    picture = _kept(workspace, prepare_video(_local(video, workspace), rate, conformed))
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
     needed = int(picture.width_px * picture.height_px * timeline.frames * LEAST_BYTES_PER_PIXEL)
     check_destination(output, needed)
@@ -119,10 +126,23 @@ def _original_sound(video: VideoInfo, timeline: Timeline, settings: Settings) ->
 
 
 def _local(location: str, workspace: Workspace) -> Path:
-    """The file at a path, or a copy of the one at a URL."""
+    """The file at a path, or a copy of the one at a URL: a new place for each state that the URL can tell."""
     if not remote.is_url(location):
         return Path(location.removeprefix("file://"))
-    return remote.download(location, workspace.root / "inputs" / location.replace("://", "/"))
+    state = files.mark(location)
+    name = unquote(urlsplit(location).path).rsplit("/", 1)[-1][-NAME_CHARACTERS:] or "input"
+    key = hashlib.sha256(f"{location} {state}".encode()).hexdigest()[:16]
+    path = workspace.root / "inputs" / key / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with workspace.once(path) as is_here:
+        return path if is_here and set(state) - {"size"} else remote.download(location, path)
+
+
+def _kept(workspace: Workspace, info: Info) -> Info:
+    """With a copy of its file in a remote workspace, if it came from there or a URL: other machines need it."""
+    if not info.file.path.is_relative_to(workspace.root):
+        return info
+    return info.model_copy(update={"file": workspace.keep(info.file.path)})
 
 
 def face_chunks(job: Job) -> list[tuple[int, int, int]]:

@@ -19,7 +19,7 @@ def make_report(run: Run, job: Job, plan: Plan) -> Report:
         engine=job.settings.engine.name,
         seconds=round(time.time() - run.began, 3),
         peak_rss_mib=round(run.memory.peak_rss_mib, 1),
-        peak_gpu_mib=round(run.memory.peak_gpu_mib, 1),
+        peak_gpu_mib=_peak_gpu_mib(run),
         stages=Stages(**{stage: StageReport(seconds=_stage_seconds(run, stage)) for stage in STAGES}),
         segments=[
             SegmentReport(
@@ -32,6 +32,11 @@ def make_report(run: Run, job: Job, plan: Plan) -> Report:
             for segment in plan.segments
         ],
     )
+
+
+def _peak_gpu_mib(run: Run) -> float:
+    """Of this process tree, or of any worker that did a task of the run."""
+    return max([round(run.memory.peak_gpu_mib, 1), *(step.peak_gpu_mib for step in run.steps().values())])
 
 
 def _stage_seconds(run: Run, stage: str) -> float:

@@ -2,11 +2,13 @@
 
 import contextlib
 import inspect
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, cast
 
 from prefect import Task
@@ -20,12 +22,15 @@ from latentsync.job import Plan
 from latentsync.publishing.memory_watch import MemoryWatch
 from latentsync.records import Segment
 from latentsync.settings import Settings
-from tasks.policy import options_for, parallel_tasks, placed, task_runner
+from tasks.policy import lacking_workers, options_for, parallel_tasks, placed, task_runner
 from tasks.temporary_server import watched_server
-from tasks.tracking import Step, forget, read_steps, run_folder, stop
+from tasks.tracking import Step, begin_attempt, read_steps, run_folder, stop
+
+log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
 
 MEMORY_SECONDS = 2.0  # between samples: each costs milliseconds of CPU per process
 GPU_STAGES = {"generate", "voice"}
+REPORT = ".report"  # in the folder of a run: pictures for the UI, when nobody says where else
 STOP_SECONDS = 8.0  # for tasks of a cancelled run to end; one asleep between two attempts does not hear
 
 
@@ -81,18 +86,24 @@ class Run:
         self.history: dict[str, list[tuple[float, float]]] = {}  # stage -> (seconds, share done)
         self.began = time.time()
         self.memory = MemoryWatch(interval_seconds=MEMORY_SECONDS)
+        self.report_dir = Path(settings.run.report_dir) if settings.run.report_dir else None
+        if context and context.flow_run and context.flow_run.deployment_id:  # somebody looks at it in the UI
+            self.report_dir = self.report_dir or self.folder / REPORT
         self._force = set(force_segments)
+        self._done_before: set[str] = set()
         self._runner = task_runner(settings.run)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        forget(self.folder)
+        self._done_before = begin_attempt(self.folder)
         self._stack.enter_context(watched_server())
         self._stack.enter_context(self.memory)
+        address = self.settings.run.dask_address
         try:
             self._stack.enter_context(self._runner)
+            for kind in lacking_workers(self.settings.run, uses_gpu(self.settings.engine)):
+                log.warning("no Dask worker at %s offers a %s: tasks wait for one (see lipsync worker)", address, kind)
         except OSError as error:
-            address = self.settings.run.dask_address
             self._stack.close()
             raise TransientError(f"the Dask scheduler at {address} does not answer ({error}); start it") from error
         return self
@@ -112,15 +123,19 @@ class Run:
         leave.cancel()
 
     def __call__(self, task: Task, *args: Any) -> PrefectFuture:
-        """Submit ``task(*args)``; segments in ``force_segments`` are made again even if they are cached."""
+        """Submit ``task(*args)``; segments in ``force_segments`` are made again even if they are cached.
+
+        Without the cache, all are. A retried run keeps what its earlier attempts have made.
+        """
         segment = next((arg for arg in args if isinstance(arg, Segment)), None)
-        redo = segment is not None and segment.index in self._force
-        bound = task.with_options(**options_for(task, self.settings.run, redo))
         parameters = inspect.signature(task.fn).bind(*args).arguments
+        name = str(task.task_run_name).format(**parameters)
+        forced = not self.settings.run.cache or (segment is not None and segment.index in self._force)
+        bound = task.with_options(**options_for(task, self.settings.run, forced and name not in self._done_before))
         gpu = task.name in GPU_STAGES and uses_gpu(self.settings.engine)
         with placed(self.settings.run, gpu):
             future = self._runner.submit(bound, parameters=parameters)
-        self._remember(str(task.task_run_name).format(**parameters), future, segment)
+        self._remember(name, future, segment)
         return future
 
     def _remember(self, name: str, future: PrefectFuture, segment: Segment | None) -> None:

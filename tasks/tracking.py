@@ -26,6 +26,7 @@ log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefe
 
 INTERVAL_SECONDS = 0.5
 STOP = ".stop"  # in the folder of a cancelled run
+DONE = ".done"  # in the folder of a retried run: what its earlier attempts have done
 
 
 class Stopped(Exception):
@@ -178,9 +179,16 @@ def read_steps(folder: Path) -> dict[str, Step]:
     return {step.name: step for step in steps}
 
 
-def forget(folder: Path) -> None:
-    """Remove the steps of an earlier attempt, and its order to stop."""
+def begin_attempt(folder: Path) -> set[str]:
+    """Forget the steps of an earlier attempt of the run, and its order to stop; returns the tasks that are done."""
+    remembered = folder / DONE
+    done = set(json.loads(remembered.read_text())) if remembered.is_file() else set()
+    done |= {name for name, step in read_steps(folder).items() if step.ended and not step.failed}
     shutil.rmtree(folder, ignore_errors=True)
+    if done:
+        folder.mkdir(parents=True)
+        remembered.write_text(json.dumps(sorted(done)))
+    return done
 
 
 def worker_name() -> str:

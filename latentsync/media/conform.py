@@ -13,6 +13,7 @@ from latentsync.media.container import Description, describe, enterable, walk_pa
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.probe import video_info
 from latentsync.records import VideoInfo, file_sha256
+from latentsync.workspace import Workspace
 
 LONGEST_GOP_SECONDS = 60  # a range read decodes up to one GOP; beyond this, one lossless copy is cheaper
 COPY = {"codec": "copy"}
@@ -52,13 +53,14 @@ def _name(how: str, found: Description) -> str:
 
 def _copy(path: Path, out: Path, codecs: Mapping[str, str | int]) -> Path:
     """Write pictures and sound of ``path`` to ``out``, once: the name stands for the content."""
-    if out.exists():
-        return out
     out.parent.mkdir(parents=True, exist_ok=True)
     source = ffmpeg.input(str(path), fflags="+genpts")  # MPEG-PS lacks some
-    with whole_file(out) as part:
-        output = ffmpeg.output(
-            source["V:0"], source["a:0?"], str(part), fps_mode="passthrough", **codecs, **REPRODUCIBLE
-        )
-        run(output.global_args(*QUIET, "-y").compile(), path)
+    with Workspace(out.parent).once(out) as is_made:
+        if is_made:
+            return out
+        with whole_file(out) as part:
+            output = ffmpeg.output(
+                source["V:0"], source["a:0?"], str(part), fps_mode="passthrough", **codecs, **REPRODUCIBLE
+            )
+            run(output.global_args(*QUIET, "-y").compile(), path)
     return out

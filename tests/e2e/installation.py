@@ -9,7 +9,6 @@ from uuid import UUID
 
 from distributed import Client
 
-from tasks.tracking import STOP
 from tests.conftest import Clip
 from tests.e2e.media import make_clip
 from tests.e2e.runs import Runs
@@ -104,4 +103,5 @@ class Installation:
     def temporary_files(self) -> list[Path]:
         """Files that a task has begun and not finished."""
         hidden = (path for folder in (self.work, self.outputs) for path in folder.rglob(".*") if path.is_file())
-        return [path for path in hidden if path.suffix != ".lock" and path.name != STOP]
+        records = self.work / "runs"
+        return [path for path in hidden if path.suffix != ".lock" and not path.is_relative_to(records)]

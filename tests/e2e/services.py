@@ -97,13 +97,11 @@ class Services:
         self.run(BIN / "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
         self.start("worker", BIN / "prefect", "worker", "start", "--pool", pool)
 
-    def scheduler(self) -> str:
+    def scheduler(self, name: str = "scheduler") -> str:
         """Start a Dask scheduler; returns its address."""
         port = free_port()
         module = "distributed.cli.dask_scheduler"
-        self.start(
-            "scheduler", sys.executable, "-m", module, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
-        )
+        self.start(name, sys.executable, "-m", module, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         return f"tcp://127.0.0.1:{port}"
 
     def dask_worker(self, name: str, address: str, *options: str) -> psutil.Popen:

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from distributed import Client
 from prefect import flow, task
 from prefect.settings import PREFECT_API_URL
 
+from latentsync.errors import TransientError
 from latentsync.settings import RunSettings
-from tasks.policy import placed, task_runner
+from tasks.policy import lacking_workers, placed, task_runner
 from tests.conftest import Clip
 from tests.e2e.jobs import made, run
 from tests.e2e.services import Services, kill, wait_until
@@ -42,7 +44,7 @@ def scheduler(services: Services) -> Iterator[str]:
 def _pids(address: str) -> dict[str, int]:
     """Kind of each worker -> its process."""
     with Client(address, set_as_default=False) as client:
-        workers = client.scheduler_info()["workers"]
+        workers = client.scheduler_info(n_workers=-1)["workers"]
         return {next(iter(workers[worker]["resources"])): pid for worker, pid in client.run(os.getpid).items()}
 
 
@@ -86,6 +88,23 @@ def test_tasks_go_where_their_resources_are(scheduler: str) -> None:
         return seen
 
     assert both_kinds() == {True: {"0"}, False: {os.environ.get("CUDA_VISIBLE_DEVICES")}}
+
+
+def test_a_gpu_worker_with_cpus_is_a_whole_cluster(services: Services) -> None:
+    address = services.scheduler("lone-scheduler")
+    settings = RunSettings(runner="dask", dask_address=address)
+    assert lacking_workers(settings, gpu=True) == {"CPU", "GPU"}
+    services.dask_worker("lone", address, "--gpu", "0", "--cpus", "2")
+    wait_until(lambda: lacking_workers(settings, gpu=True) == set(), "it offers both")
+
+
+def test_a_scheduler_that_does_not_answer_is_told(short_clip: Clip, tmp_path: Path) -> None:
+    nobody = {"runner": "dask", "dask_address": "tcp://127.0.0.1:9"}
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(TransientError, match=r"the Dask scheduler at tcp://127\.0\.0\.1:9 does not answer"),
+    ):
+        run(short_clip, tmp_path, tmp_path / "out.mp4", run=nobody)
 
 
 def test_a_worker_killed_in_a_segment_loses_nothing(

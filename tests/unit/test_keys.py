@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from latentsync.faces.track import TRACK_DTYPE
 from latentsync.job import Job, Plan, Work
 from latentsync.media.timeline import Timeline
 from latentsync.records import Artefact, AudioInfo, ClipFile, Segment, VideoInfo
@@ -21,6 +22,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings: dict[str, dict] = {}
+        self.track = np.zeros(160, TRACK_DTYPE)
         self.voice_rows = np.arange(320, dtype=np.int16).reshape(160, 2)
 
     def file(self, name: str, content: bytes | None = None) -> Artefact:
@@ -48,8 +50,8 @@ class World:
     def plan(self) -> Plan:
         windows = np.array([(s, s + 16) for s in range(0, 160, 16)], np.int32)
         return Plan(
-            track=self.file("track.npy"), windows=self.array("windows.npy", windows), mouth=self.file("mouth.npy"),
-            segments=(SEGMENT,), frames_with_face=160,
+            track=self.array("track.npy", self.track), windows=self.array("windows.npy", windows),
+            mouth=self.file("mouth.npy"), segments=(SEGMENT,), frames_with_face=160,
         )  # fmt: skip
 
     def generate_key(self, **job: object) -> str:
@@ -99,6 +101,15 @@ def test_another_voice_matters_only_where_it_is_heard(world: World) -> None:
     assert world.generate_key() == before
     world.voice_rows[111] += 1
     assert world.generate_key() != before
+
+
+def test_the_track_matters_only_where_the_segment_is(world: World) -> None:
+    before = world.generate_key(), world.render_key()
+    world.track["matrix"][112] += 1
+    world.track = np.append(world.track, world.track[:5])  # a longer voice looks at more of the source
+    assert (world.generate_key(), world.render_key()) == before
+    world.track["matrix"][95] += 1
+    assert all(after != key for after, key in zip((world.generate_key(), world.render_key()), before, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_every_kind_of_finished_file_is_known(tmp_path: Path) -> None:
     key = "0" * 64
     names = [
         f"{SOURCE}/voice/voice-{key}.npy", f"results/find-faces-{key}", "conformed/lossless-0123456789abcdef.mkv",
-        f"finished/{key}.json", "inputs/https/example.org/a b/video.mp4",
+        f"finished/{key}.json", f"inputs/{SOURCE}/a b.mp4", f"conformed/remuxed-flac-{SOURCE}.mkv",
     ]  # fmt: skip
     files = [put(tmp_path / name, days=40) for name in names]
     assert sweep(tmp_path).artefacts == len(names)
@@ -102,7 +102,7 @@ def test_what_killed_writers_left_goes_after_a_day(tmp_path: Path, age_days: flo
     path = Workspace.at(str(tmp_path)).path(SOURCE, "render", "x.mp4")
     with whole_file(path) as temporary:
         temporary.touch()
-    names = [temporary.name, ".lossless-1.0a1b2c3d.part.mkv", ".report.json.0a1b2c3d.part"]
+    names = [temporary.name, f"{temporary.name}.silent.mp4", ".report.json.0a1b2c3d.part"]
     left = [put(path.with_name(name), age_days) for name in names]
     assert sweep(tmp_path).temporary_files == (3 if age_days > 1 else 0)
     assert any(file.exists() for file in left) == (age_days < 1)

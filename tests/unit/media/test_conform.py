@@ -28,7 +28,15 @@ def test_a_stream_without_index_is_remuxed_once(numbered, tmp_path):
     assert sorted(set(shown(video))) == list(range(100))
     made = video.file.path.stat().st_mtime_ns
     assert prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work").file.path.stat().st_mtime_ns == made
-    assert len(list((tmp_path / "work").iterdir())) == 1
+    assert [path.name for path in (tmp_path / "work").glob("[!.]*")] == [video.file.path.name]
+
+
+def test_a_damaged_copy_is_made_again(numbered, tmp_path):
+    ffmpeg("-i", numbered, "-c", "copy", tmp_path / "a.ts")
+    first = prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work")
+    whole = first.file.path.read_bytes()
+    first.file.path.write_bytes(whole[: len(whole) // 2])
+    assert prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work").file.sha256 == first.file.sha256
 
 
 def test_sound_that_matroska_does_not_hold_is_recoded(numbered, tmp_path):
