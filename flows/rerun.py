@@ -25,7 +25,7 @@ def rerun(run: str, segments: Sequence[int]) -> Report | str:
     """
     with get_client(sync_client=True) as client:
         found = _find(client, run)
-        _check(found, run)
+        _check(found, run, alone=bool(segments) or not found.deployment_id)
         if found.deployment_id:
             return _queue(client, found, segments)
     given = found.parameters
@@ -39,11 +39,12 @@ def _with_cache(parameters: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "run": {**settings.get("run", {}), "cache": True}}
 
 
-def _check(found: FlowRun, run: str) -> None:
+def _check(found: FlowRun, run: str, alone: bool) -> None:
+    """Refuse a run that goes on, and where it must be one job ``alone``, a batch."""
     if found.state is None or not found.state.is_final():
         raise InputError(f"run {run} is not over ({found.state_name}); wait for its end, or cancel it")
-    if not {"video", "audio", "output"} <= set(found.parameters):
-        raise InputError(f"run {run} is no single job; rerun the job of the pair, or run the batch again")
+    if alone and not {"video", "audio", "output"} <= set(found.parameters):
+        raise InputError(f"run {run} is no single job; rerun that of one pair, or run the batch again")
 
 
 def _find(client: SyncPrefectClient, run: str) -> FlowRun:
