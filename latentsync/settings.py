@@ -55,6 +55,9 @@ class EngineSettings(_Group):
     deepcache: int = Field(
         default=0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
     )
+    deepcache_branch: int = Field(
+        default=0, ge=0, le=10, description="Skip connection up to which DeepCache recomputes; 0 is the fastest"
+    )
     device: Literal["auto", "cuda", "cpu"] = Field(
         default="auto", description="auto: a CUDA GPU, else an error; cpu: slow"
     )

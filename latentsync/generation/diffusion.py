@@ -44,6 +44,7 @@ class EngineOptions:
     seed: int = 1247
     scheduler: str = "ddim"
     deepcache: int | None = None  # a full pass every n-th step; None: every step
+    deepcache_branch: int = 0
     compile: bool = True  # on CUDA, for full windows
     windows_per_batch: int | Literal["auto"] = "auto"
     gpu_high_watermark_gib: float | None = None
@@ -144,7 +145,7 @@ class LatentSyncEngine:
             steps=options.steps,
             guidance_scale=options.guidance_scale,
             scheduler=options.scheduler,
-            deepcache=DeepCache(options.deepcache) if options.deepcache else None,
+            deepcache=DeepCache(options.deepcache, options.deepcache_branch) if options.deepcache else None,
             split_guidance=self.workload.split_guidance,
         )
 

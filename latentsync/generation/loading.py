@@ -69,7 +69,7 @@ def engine_identity(settings: EngineSettings) -> dict[str, object]:
     """The settings that change what the engine makes, with the digest of its weights; no others."""
     if settings.name == "warp":
         return {"name": settings.name, "strength": settings.strength}
-    fields = {"name", "steps", "guidance_scale", "seed", "scheduler", "deepcache", "dtype"}
+    fields = {"name", "steps", "guidance_scale", "seed", "scheduler", "deepcache", "deepcache_branch", "dtype"}
     return {**settings.model_dump(include=fields), "weights": _weights_digest(settings)}
 
 
@@ -109,6 +109,7 @@ def _load(engine_settings: str, gpu: int) -> Engine:
         seed=settings.seed,
         scheduler=settings.scheduler,
         deepcache=settings.deepcache or None,
+        deepcache_branch=settings.deepcache_branch,
         compile=settings.compile,
         windows_per_batch=settings.windows_per_batch or "auto",
         gpu_high_watermark_gib=settings.gpu_high_watermark_gib,

@@ -93,11 +93,17 @@ class TestGeneration:
         assert np.array_equal(made[0], made[1])
         assert not np.array_equal(made[0], made[2])
 
-    @pytest.mark.parametrize("options", [{"deepcache": 2, "steps": 3}, {"scheduler": "dpm"}, {"guidance_scale": 1.0}])
-    def test_options_reach_the_sampling(self, weights, engine, voice, options):
-        batch = [window(0, 4)]
-        usual = engine.session(voice, FPS, CLIP).generate(batch)[0]
-        other = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **{**on_cpu, **options})
+    @pytest.mark.parametrize(
+        "options",
+        [{"deepcache": 2}, {"deepcache": 2, "deepcache_branch": 2}, {"scheduler": "dpm"}, {"guidance_scale": 1.0}],
+    )
+    def test_options_reach_the_sampling(self, weights, voice, options):
+        batch, without = [window(0, 4)], {**on_cpu, "steps": 3}
+        if "deepcache_branch" in options:
+            without["deepcache"] = 2
+        base = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **without)
+        usual = base.session(voice, FPS, CLIP).generate(batch)[0]
+        other = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **{**without, **options})
         assert not np.array_equal(other.session(voice, FPS, CLIP).generate(batch)[0], usual)
 
     def test_shortage_of_memory_shrinks_the_work_and_the_faces_come_out_all_the_same(
