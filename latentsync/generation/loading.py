@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from latentsync.settings import EngineSettings, Settings
 
 log = logging.getLogger(__name__)
 _loading = threading.Lock()
+_engines: dict[int, tuple[EngineSettings, Engine]] = {}  # the last of each GPU: older ones would keep their networks
 
 PINNED_PX = {"warp": 512, "latentsync-1.6": 512, "latentsync-1.5": 256}
 
@@ -38,7 +38,11 @@ def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
     Raises ``WeightsError`` or ``InputError`` when it cannot run.
     """
     with _loading:
-        return _load(settings.model_dump_json(), gpu)
+        kept, engine = _engines.get(gpu, (None, None))
+        if engine is None or kept != settings:
+            engine = _load(settings, gpu)
+            _engines[gpu] = settings, engine
+        return engine
 
 
 def check_engine(settings: EngineSettings, here: bool) -> None:
@@ -89,9 +93,7 @@ def uses_gpu(settings: EngineSettings) -> bool:
     return settings.name != "warp" and settings.device != "cpu"
 
 
-@lru_cache(maxsize=8)  # one per GPU of a host, or one per setting of a batch: without its networks an engine is small
-def _load(engine_settings: str, gpu: int) -> Engine:
-    settings = EngineSettings.model_validate_json(engine_settings)
+def _load(settings: EngineSettings, gpu: int) -> Engine:
     log.info("loading engine %s", settings.name)
     if settings.name == "warp":
         from latentsync.generation.warp import WarpEngine
