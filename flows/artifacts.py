@@ -1,12 +1,13 @@
 """What people see of a run in Prefect's UI: progress, segments, pictures, and where the output is."""
 
+import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -27,6 +28,7 @@ from tasks.tracking import Step
 log = logging.getLogger("latentsync.flows.artifacts")
 
 UPDATE_SECONDS = 2.0
+TABLE_SECONDS = 10.0
 RATE_SECONDS = 30.0  # frames per second are those of the last half minute
 PATIENCE_SECONDS = 30.0  # after a server that did not answer, before it is asked again
 PER_SEGMENT = ("generate", "render")
@@ -48,14 +50,15 @@ def publishing_artifacts(run: Run) -> Iterator[None]:
         if others:
             others(stages)
         progress(stages)
+        table()
 
     with get_client(sync_client=True) as client:  # one for all updates: to make one takes 50 ms
-        progress = _ProgressArtifact(client)
+        progress, table = _ProgressArtifact(client), _SegmentsArtifact(client, run)
         try:
             with listening(hear):
                 yield
         finally:
-            for publish in (progress.finish, _segments, _pictures, _output):
+            for publish in (progress.finish, table.finish, _pictures, _output):
                 _tolerant(publish, run)
 
 
@@ -104,18 +107,41 @@ class _ProgressArtifact:
         return "\n".join(filter(None, [speed, *lines])) or "starting"
 
 
-def _segments(run: Run) -> None:
-    """Table of segments: what was done to each, where, and what it took."""
+class _SegmentsArtifact:
+    """Table of segments: what was done to each, where, and what it took; kept up to date."""
+
+    def __init__(self, client: SyncPrefectClient, run: Run) -> None:
+        self._client, self._run = client, run
+        self._artifact: UUID | None = None
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        """Show where the segments are, at most every ten seconds."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + TABLE_SECONDS
+            _tolerant(self.finish, self._run)
+
+    def finish(self, run: Run) -> None:
+        """Show the last state."""
+        rows = _rows(run)
+        if self._artifact:
+            self._client.update_artifact(self._artifact, ArtifactUpdate(data=json.dumps(rows)))
+        elif rows:
+            title = "Segments, and what this run did to them"
+            self._artifact = cast(UUID, create_table_artifact(rows, key="lipsync-segments", description=title))
+
+
+def _rows(run: Run) -> list[dict[str, Any]]:
+    """A row for every segment that was submitted, and each of its two stages."""
     steps, rows, start = run.steps(), [], 0
-    for item in [item for item in run.submitted.values() if item.stage == "generate"]:
+    for item in [item for item in list(run.submitted.values()) if item.stage == "generate"]:
         number = item.name.removeprefix("generate-")
         segment = {"segment": int(number), "frames": f"{start} to {start + item.frames - 1}"}
         for stage in PER_SEGMENT:
             name = f"{stage}-{number}"
             rows.append({**segment, "stage": stage, **_told(run.submitted.get(name), steps.get(name))})
         start += item.frames
-    if rows:
-        create_table_artifact(rows, key="lipsync-segments", description="Segments, and what this run did to them")
+    return rows
 
 
 def _told(item: Submitted | None, step: Step | None) -> dict[str, Any]:
