@@ -86,13 +86,20 @@ class Run:
         self.history: dict[str, list[tuple[float, float]]] = {}  # stage -> (seconds, share done)
         self.began = time.time()
         self.memory = MemoryWatch(interval_seconds=MEMORY_SECONDS)
-        self.report_dir = Path(settings.run.report_dir) if settings.run.report_dir else None
-        if context and context.flow_run and context.flow_run.deployment_id:  # somebody looks at it in the UI
-            self.report_dir = self.report_dir or self.folder / REPORT
+        self._in_ui = bool(context and context.flow_run and context.flow_run.deployment_id)
         self._force = set(force_segments)
         self._done_before: set[str] = set()
         self._runner = task_runner(settings.run)
         self._stack = contextlib.ExitStack()
+
+    @property
+    def report_dir(self) -> Path | None:
+        """Where pictures of the result go: as the settings say, else for the UI of a deployment's run, if it is new."""
+        if self.settings.run.report_dir:
+            return Path(self.settings.run.report_dir)
+        join = self.submitted.get("join")
+        is_new = join is not None and join.completed and not join.cached
+        return self.folder / REPORT if self._in_ui and is_new else None
 
     def __enter__(self) -> Self:
         self._done_before = begin_attempt(self.folder)
