@@ -44,8 +44,8 @@ def scheduler(services: Services) -> Iterator[str]:
 def _pids(address: str) -> dict[str, int]:
     """Kind of each worker -> its process."""
     with Client(address, set_as_default=False) as client:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-        return {next(iter(workers[worker]["resources"])): pid for worker, pid in client.run(os.getpid).items()}
+        pids, workers = client.run(os.getpid), client.scheduler_info(n_workers=-1)["workers"]
+    return {next(iter(workers[worker]["resources"])): pid for worker, pid in pids.items() if worker in workers}
 
 
 @pytest.fixture(scope="module")
