@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentsync.generation.codec import keep_mask
-from latentsync.generation.diffusion import LatentSyncEngine
-from latentsync.generation.engine import WINDOW_FRAMES
-from latentsync.generation.segment import generate_faces
-from latentsync.stitching.bench import FPS, BenchClip, random_voice
+from flows.cli.bench_clip import FPS, BenchClip, random_voice
+from latentsync.engines.diffusion.codec import keep_mask
+from latentsync.engines.diffusion.engine import LatentSyncEngine
+from latentsync.engines.protocol import WINDOW_FRAMES
+from latentsync.segments.faces import generate_faces
 
 GIB = 2**30
 CAPS_GIB = (20, 16, 12, 8)

@@ -20,7 +20,7 @@ UNET_NUMBERS = 1_267_944_644  # 1,267,099,844 parameters and the tables of posit
 MEASURE = """
 import sys, time, torch
 from pathlib import Path
-from latentsync.generation.checkpoints import convert, load_unet
+from latentsync.engines.diffusion.checkpoints import convert, load_unet
 
 def peak_bytes():
     status = Path("/proc/self/status").read_text()
@@ -52,7 +52,7 @@ def measure(work: str, source: Path, dtype: str) -> None:
 
 def write_random(path: Path) -> None:
     """A file of the published form with random numbers."""
-    from latentsync.generation.random_weights import random_unet
+    from latentsync.engines.diffusion.random_weights import random_unet
 
     torch.save({"global_step": 0, "state_dict": random_unet("full").state_dict()}, path)
 

@@ -15,10 +15,10 @@ import numpy as np
 from latentsync.media.audio import extract_mono_16k
 from latentsync.media.decode import read_range
 from latentsync.media.probe import probe_audio, probe_video
-from latentsync.publishing.pictures import mouth_opening
-from latentsync.publishing.plots import best_lag
 from latentsync.records import VideoInfo
-from latentsync.voice.loudness import frame_loudness_db
+from latentsync.review.loudness import frame_loudness_db
+from latentsync.review.pictures import mouth_opening
+from latentsync.review.plots import best_lag
 
 FPS = Fraction(25)
 CRF = 18

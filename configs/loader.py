@@ -7,8 +7,8 @@ import yaml
 from pydantic import ValidationError
 
 from latentsync.errors import InputError
-from latentsync.publishing.throttle import DiskProfile
 from latentsync.settings import Settings
+from latentsync.storage.throttle import DiskProfile
 
 CONFIGS = Path(__file__).parent
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from configs.loader import load_settings
 from latentsync.errors import InputError
-from latentsync.files import list_files, read_text
 from latentsync.records import Record
 from latentsync.settings import Settings
+from latentsync.storage.files import list_files, read_text
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts"})
 SOUND_SUFFIXES = frozenset({".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg", ".opus"})

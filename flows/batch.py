@@ -10,12 +10,12 @@ from prefect.states import Completed, Failed, State
 
 from configs.manifest import Pair, find_pairs
 from flows.lipsync import lipsync
-from flows.notify import END_HOOKS
+from flows.observe.notify import END_HOOKS
 from latentsync.publishing.finished import is_finished, made_from, remember_finished
 from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
-from latentsync.workspace import Workspace
-from tasks.tracking import run_folder
+from latentsync.storage.workspace import Workspace
+from tasks.steps import run_folder
 
 
 @flow(name="lipsync-batch", persist_result=False, **END_HOOKS)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.artifacts import publishing_artifacts
-from flows.logs import set_up_logs
-from flows.notify import END_HOOKS
-from flows.progress import following, plot_progress
+from flows.observe.artifacts import publishing_artifacts
+from flows.observe.logs import set_up_logs
+from flows.observe.notify import END_HOOKS
+from flows.observe.progress import following, plot_progress
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
 from tasks.arenas import limit_malloc_arenas

@@ -3,8 +3,8 @@
 from prefect import flow
 from prefect.states import Completed, State
 
-from latentsync.sweeping import SweepLimits, Swept, sweep_workspace
-from latentsync.workspace import Workspace
+from latentsync.storage.sweep import SweepLimits, Swept, sweep_workspace
+from latentsync.storage.workspace import Workspace
 
 
 @flow(name="sweep", persist_result=False)

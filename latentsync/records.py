@@ -12,8 +12,6 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from latentsync import remote
-
 
 class Record(BaseModel):
     """Base of all records: frozen, and strict about unknown fields."""
@@ -24,9 +22,9 @@ class Record(BaseModel):
 class Artefact(Record):
     """A file that a stage wrote (or an input), with size in bytes and sha256 of its content.
 
-    ``url`` is its copy in a remote workspace: a machine that lacks the file fetches it from there.
-    Making one (also from cached JSON) fails with ``ValueError`` when the file is missing, has
-    another size or other content: a lost or damaged file is thereby a cache miss.
+    ``url`` is its copy in a remote workspace, for machines that lack the file. Making one (also from
+    cached JSON) fails with ``ValueError`` when the file is missing everywhere, has another size or other
+    content: a lost or damaged file is thereby a cache miss. Verifying reads; it never downloads.
     """
 
     path: Path
@@ -42,9 +40,9 @@ class Artefact(Record):
 
     @model_validator(mode="after")
     def _file_is_intact(self) -> Self:
-        if self.url and not self.path.is_file():
-            remote.download(self.url, self.path)
         if not self.path.is_file():
+            if self.url:  # elsewhere for now: ``storage.remote.fetch`` brings it and verifies it
+                return self
             raise ValueError(f"{self.path} is gone")
         size = self.path.stat().st_size
         if size != self.size_bytes:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from configs.loader import disk_profile
 from latentsync.job import Job, Plan, Work
-from latentsync.publishing.pictures import show_job
 from latentsync.publishing.writer import PublishResult
 from latentsync.publishing.writer import publish as publish_file
 from latentsync.records import Artefact
+from latentsync.review.pictures import show_job
 from latentsync.stitching.assemble import assemble
 from tasks import keys
 from tasks.making import make_file

@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 
 import latentsync
-from latentsync.generation.loading import engine_identity, resolution_px, voice_rows
+from latentsync.engines.registry import engine_identity, resolution_px, voice_rows
 from latentsync.job import Job, Plan, Work
 from latentsync.records import Artefact, Segment, VideoInfo
 
-_VOICE = ("voice",)
-_FACES = ("faces", "media", "frames.py")
-_GENERATE = ("generation", "voice", *_FACES)
-_RENDER = ("stitching", *_FACES)
+_VOICE = ("engines",)
+_FACES = ("faces", "media")
+_GENERATE = ("engines", "segments", *_FACES)
+_RENDER = ("stitching", "segments", *_FACES)
 
 
 def voice_key(job: Job) -> str:
     """Key of the voice features."""
     samples = {"audio": job.audio.file.sha256, "rate": job.audio.sample_rate_hz}
     timeline = {"frames": job.timeline.voice_frames, "fps": str(job.timeline.fps)}
-    return _key("voice", (*_VOICE, "generation"), samples, timeline, _voice_engine(job))
+    return _key("voice", _VOICE, samples, timeline, _voice_engine(job))
 
 
 def faces_key(job: Job, index: int, start: int, stop: int) -> str:

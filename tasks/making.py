@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from latentsync.atomic import leftovers, whole_file
 from latentsync.errors import InputError
 from latentsync.job import Job, Work
 from latentsync.records import Artefact, ClipFile, file_sha256
-from latentsync.workspace import Workspace
-from tasks.tracking import attempt, frame_counter, note, peak_gpu_mib, peak_rss_mib, redoing, worker_name
+from latentsync.storage.atomic import leftovers, whole_file
+from latentsync.storage.workspace import Workspace
+from tasks.steps import attempt, frame_counter, note, peak_gpu_mib, peak_rss_mib, redoing, worker_name
 
 
 def make_file(job: Job, stage: str, name: str, make: Callable[[Path], object]) -> Artefact:

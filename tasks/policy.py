@@ -17,13 +17,13 @@ from prefect.filesystems import RemoteFileSystem
 from prefect.states import State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from latentsync import remote
 from latentsync.errors import InputError, InternalError, TransientError
 from latentsync.job import Job
 from latentsync.records import Artefact, Record
 from latentsync.settings import RunSettings, Settings
-from latentsync.workspace import Workspace
-from tasks.tracking import tracking
+from latentsync.storage import remote
+from latentsync.storage.workspace import Workspace
+from tasks.steps import tracking
 
 JITTER = 0.5  # share of the back-off by which retries are spread, so that they do not meet again
 
@@ -76,8 +76,7 @@ def fetch_missing(values: Iterable[object]) -> None:
     """Bring the files that records name from the remote workspace, where this machine lacks them."""
     for value in values:
         if isinstance(value, Artefact):
-            if value.url and not value.path.is_file():
-                remote.download(value.url, value.path)
+            remote.fetch(value)
         elif isinstance(value, Record):
             fetch_missing(getattr(value, name) for name in type(value).model_fields)
         elif isinstance(value, list | tuple):

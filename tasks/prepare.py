@@ -8,14 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from latentsync import files, remote
+from latentsync.engines.protocol import WINDOW_FRAMES
+from latentsync.engines.registry import engine_on_gpu, resolution_px
 from latentsync.faces.detect import detector_name, load_detector
 from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.track import build_track, runs, windows
-from latentsync.generation.engine import WINDOW_FRAMES
-from latentsync.generation.loading import engine_on_gpu, resolution_px
-from latentsync.generation.plan import aligned_mouths, plan_segments
-from latentsync.generation.voiceover import extract_voice
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
@@ -23,13 +20,16 @@ from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.publishing.writer import check_destination
 from latentsync.records import Artefact, AudioInfo, VideoInfo
+from latentsync.segments.plan import aligned_mouths, plan_segments
+from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
-from latentsync.workspace import Workspace
+from latentsync.storage import files, remote
+from latentsync.storage.workspace import Workspace
 from tasks import keys
 from tasks.making import make_file
 from tasks.policy import step
 from tasks.refusals import refuse_bad_request
-from tasks.tracking import frame_counter, note
+from tasks.steps import frame_counter, note
 
 Info = TypeVar("Info", VideoInfo, AudioInfo)
 

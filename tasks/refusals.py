@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from configs.loader import disk_profile
+from latentsync.engines.registry import check_engine
 from latentsync.errors import InputError
-from latentsync.generation.loading import check_engine
 from latentsync.media.encode import encoder_works
 from latentsync.publishing.writer import check_destination
-from latentsync.remote import is_url
 from latentsync.settings import Settings
+from latentsync.storage.remote import is_url
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 

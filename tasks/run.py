@@ -16,15 +16,15 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import State
 
+from latentsync.engines.registry import uses_gpu
 from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
-from latentsync.generation.loading import uses_gpu
 from latentsync.job import Plan
 from latentsync.publishing.memory_watch import MemoryWatch
 from latentsync.records import Segment
 from latentsync.settings import Settings
 from tasks.policy import lacking_workers, options_for, parallel_tasks, placed, task_runner
+from tasks.steps import Step, begin_attempt, read_steps, run_folder, stop
 from tasks.temporary_server import watched_server
-from tasks.tracking import Step, begin_attempt, read_steps, run_folder, stop
 
 log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from latentsync.generation.clip import generate_clip
-from latentsync.generation.loading import engine_on_gpu
+from latentsync.engines.registry import engine_on_gpu
 from latentsync.job import Job, Plan, Work
 from latentsync.records import Artefact, Segment
-from latentsync.stitching.clip import render_clip
+from latentsync.segments.generate import generate_clip
+from latentsync.segments.render_clip import render_clip
 from tasks import keys
 from tasks.making import make_clip
 from tasks.policy import step
-from tasks.tracking import note
+from tasks.steps import note
 
 
 @step("generate-{segment.index:03d}", keys.generate_key)

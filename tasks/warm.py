@@ -2,7 +2,7 @@
 
 import os
 
-from latentsync.generation.loading import load_engine
+from latentsync.engines.registry import load_engine
 from latentsync.settings import EngineSettings
 from tasks.arenas import limit_malloc_arenas
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy.signal import lfilter
 
-from latentsync.frames import Frame
+from latentsync.media.frames import Frame
 
 # LatentSync's template: left brow, right brow, nose, in units of 1/75 of the crop's width.
 TEMPLATE = np.array([[17, 20], [58, 20], [37.5, 40]])

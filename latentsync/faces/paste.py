@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from latentsync.faces.align import Region, crop_size, face_region, moved
-from latentsync.frames import Frame
+from latentsync.media.frames import Frame
 
 SEAM_PX = 2  # eroded from the crop's edge, where bilinear sampling mixes in the outside
 EDGES_PER_SIDE = 20  # the soft edge is 1/20 of the side of a square of the face's area

@@ -6,11 +6,11 @@ from typing import Any, Literal
 import av
 import ffmpeg
 
-from latentsync.atomic import whole_file
 from latentsync.errors import InternalError
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.timeline import Timeline
 from latentsync.records import AudioInfo
+from latentsync.storage.atomic import whole_file
 
 VOICE_HZ = 16_000
 AAC_RATES_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import ffmpeg
 
-from latentsync.atomic import whole_file
 from latentsync.errors import InputError
 from latentsync.media.container import Description, describe, enterable, walk_packets
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.probe import video_info
 from latentsync.records import VideoInfo, file_sha256
-from latentsync.workspace import Workspace
+from latentsync.storage.atomic import whole_file
+from latentsync.storage.workspace import Workspace
 
 LONGEST_GOP_SECONDS = 60  # a range read decodes up to one GOP; beyond this, one lossless copy is cheaper
 COPY = {"codec": "copy"}

@@ -15,8 +15,8 @@ import ffmpeg
 import numpy as np
 
 from latentsync.errors import InputError, InternalError
-from latentsync.frames import Frame
 from latentsync.media.ffmpeg import QUIET, Ffmpeg
+from latentsync.media.frames import Frame
 from latentsync.media.pixels import FAMILIES, layout_of
 from latentsync.media.timeline import Timeline
 from latentsync.records import VideoInfo

@@ -16,14 +16,14 @@ import cv2
 import ffmpeg
 import numpy as np
 
-from latentsync.atomic import whole_file
 from latentsync.errors import InternalError, LipsyncError
-from latentsync.frames import Frame
 from latentsync.media.decode import read_raw
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, Ffmpeg, run
+from latentsync.media.frames import Frame
 from latentsync.media.pixels import layout_of, option_tags
 from latentsync.records import VideoInfo
 from latentsync.settings import EncodeSettings
+from latentsync.storage.atomic import whole_file
 
 FACES_FPS = Fraction(25)  # face clips are addressed by index; their nominal rate only has to be exact
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import av
 
-from latentsync.frames import PixelLayout
+from latentsync.media.frames import PixelLayout
 from latentsync.records import VideoInfo
 
 FAMILIES = {"yuv420p": (1, 1), "yuv422p": (1, 0), "yuv444p": (0, 0)}  # chroma shifts x, y

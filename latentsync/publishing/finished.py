@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from latentsync.atomic import write_whole
-from latentsync.files import mark
 from latentsync.records import Record
 from latentsync.settings import Settings
+from latentsync.storage.atomic import write_whole
+from latentsync.storage.files import mark
 
 
 class Finished(Record):

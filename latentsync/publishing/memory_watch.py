@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import psutil
 
-from latentsync.publishing.throttle import MIB
+from latentsync.storage.throttle import MIB
 
 
 class MemorySample(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from latentsync.errors import InputError
-from latentsync.files import write_text
 from latentsync.records import Record
+from latentsync.storage.files import write_text
 
 
 class Outcome(Record):

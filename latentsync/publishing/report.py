@@ -6,9 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from latentsync.atomic import write_whole
 from latentsync.errors import InputError
 from latentsync.records import Record
+from latentsync.storage.atomic import write_whole
 
 # Always "n/d", also where d is 1: str(Fraction(25)) would be "25".
 Rate = Annotated[

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latentsync.atomic import leftovers, whole_file
 from latentsync.errors import InputError, InternalError, LipsyncError, TransientError
-from latentsync.publishing.bounded_file import BoundedFile
-from latentsync.publishing.remote import check_remote, upload
-from latentsync.publishing.throttle import MIB, DiskProfile, Pacer
 from latentsync.records import Record, file_sha256
-from latentsync.remote import is_url
+from latentsync.storage.atomic import leftovers, whole_file
+from latentsync.storage.bounded_file import BoundedFile
+from latentsync.storage.paced_upload import check_remote, upload
+from latentsync.storage.remote import is_url
+from latentsync.storage.throttle import MIB, DiskProfile, Pacer
 
 # What only the user can change; anything else may pass.
 _USER_ERRORS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import av
 
-from latentsync.atomic import whole_file
 from latentsync.errors import InternalError
+from latentsync.storage.atomic import whole_file
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ REPORT_SECONDS = 10  # a worker says a second time that a process died, and ends
 HOLD_SECONDS = 2.0
 HOLD = f"""
 import time
-from latentsync.generation.gpu_queue import gpu_place
+from latentsync.engines.gpu_queue import gpu_place
 with gpu_place(["gpu-of-make-e2e"], 1, lambda: None):
     began = time.monotonic()
     time.sleep({HOLD_SECONDS})

@@ -11,7 +11,7 @@ from latentsync.settings import Settings
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.segments import generate
 from tests.conftest import Clip
-from tests.unit.generation.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 

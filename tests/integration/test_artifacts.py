@@ -13,16 +13,16 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogWorker
 
-from flows.artifacts import publishing_artifacts
-from flows.logs import set_up_logs
-from flows.progress import following, listening
+from flows.observe.artifacts import publishing_artifacts
+from flows.observe.logs import set_up_logs
+from flows.observe.progress import following, listening
 from latentsync.errors import SegmentsFailed
 from latentsync.publishing.writer import PublishResult
 from latentsync.records import Segment
 from latentsync.settings import Settings
 from tasks.policy import step
 from tasks.run import Run
-from tasks.tracking import frame_counter
+from tasks.steps import frame_counter
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync.frames import Frame
 from latentsync.media.audio import mux
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_range
 from latentsync.media.encode import VideoClipWriter
+from latentsync.media.frames import Frame
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.media.timeline import plan_timeline
 from latentsync.records import VideoInfo

@@ -5,8 +5,8 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Failed, Running
 
+from flows.cli.rerun import rerun
 from flows.lipsync import lipsync
-from flows.rerun import rerun
 from latentsync.errors import InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from latentsync.generation.checkpoints import load_unet
-from latentsync.generation.models.unet import UNet
+from latentsync.engines.diffusion.checkpoints import load_unet
+from latentsync.engines.diffusion.models.unet import UNet
 
 HERE = Path(__file__).parent
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other

@@ -1,6 +1,6 @@
 import pytest
 
-from latentsync.generation.sampling import denoise
+from latentsync.engines.diffusion.sampling import denoise
 
 
 @pytest.mark.parametrize(("steps", "guidance", "tolerance"), [(5, 1.0, 1e-4), (5, 1.5, 1e-4), (20, 1.5, 1e-3)])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from latentsync.generation.models.unet import UNet, UNetConfig
+from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 
 
 @pytest.mark.parametrize(("frames", "timestep"), [(16, 981), (16, 1), (5, 501)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from latentsync.voice.features import VoiceFeatures, extract_features
+from latentsync.engines.diffusion.voice import VoiceFeatures, extract_features
 
 FPS = Fraction(25)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from latentsync.frames import Frame
+from latentsync.media.frames import Frame
 from tests.unit.faces.face_scene import LAYOUTS, smooth_frame
 
 

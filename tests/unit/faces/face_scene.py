@@ -3,7 +3,7 @@
 import numpy as np
 
 from latentsync.faces.align import TEMPLATE, similarity_matrices
-from latentsync.frames import Frame, PixelLayout
+from latentsync.media.frames import Frame, PixelLayout
 
 LAYOUTS = {
     "420p8": PixelLayout(360, 480, 1, 1, 8),

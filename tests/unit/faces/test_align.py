@@ -12,7 +12,7 @@ from latentsync.faces.align import (
     to_aligned,
     warp_crop,
 )
-from latentsync.frames import region_rgb
+from latentsync.media.frames import region_rgb
 from tests.unit.faces.face_scene import face_matrix
 
 

@@ -4,7 +4,7 @@ import pytest
 from latentsync.faces import paste
 from latentsync.faces.align import align_face, face_region
 from latentsync.faces.paste import FacePaster, crop_of, warped_face
-from latentsync.frames import Frame
+from latentsync.media.frames import Frame
 from tests.unit.faces.face_scene import face_matrix
 
 LOUD = np.full((512, 512, 3), (255, 0, 160), np.uint8)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from latentsync.errors import InputError, InternalError, TransientError
-from latentsync.publishing import bounded_file, writer
-from latentsync.publishing.throttle import MIB, DiskProfile
+from latentsync.publishing import writer
 from latentsync.publishing.writer import check_destination, publish
+from latentsync.storage import bounded_file
+from latentsync.storage.throttle import MIB, DiskProfile
 
 DISK = DiskProfile(write_mb_per_second=1e6, writes_per_second=1e9, chunk_mib=1, dirty_mib_max=2)
 OLD = b"the old file"
@@ -129,7 +130,7 @@ def test_a_source_that_changes_on_the_way_is_not_published(source, destination):
 KILLED_MIDWAY = """
 import os, signal, sys
 from pathlib import Path
-from latentsync.publishing.throttle import DiskProfile
+from latentsync.storage.throttle import DiskProfile
 from latentsync.publishing.writer import publish
 
 waits = []

@@ -1,0 +1,152 @@
+"""How fast this machine makes faces, from raw frames to pasted frames, and where the time goes.
+
+Imports neither Prefect, mediapipe nor ffmpeg: it runs on any machine with torch.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, Engine, Session
+from latentsync.faces.align import align_face, similarity_matrices, to_aligned
+from latentsync.faces.paste import FacePaster
+from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER
+from latentsync.faces.track import TRACK_DTYPE
+from latentsync.media.frames import Frame, PixelLayout
+from latentsync.segments.faces import FaceSource, generate_faces
+
+LAYOUT = PixelLayout(width=1080, height=1920, chroma_shift_x=1, chroma_shift_y=1, bit_depth=8)
+FPS = Fraction(25)
+PASTE_AHEAD = 32  # frames that may wait to be pasted
+RAW_FRAMES = 32  # on disk, shown again and again
+FACE_POINTS = np.array([[480, 640], [600, 640], [540, 720]], np.float64)  # brows and nose, source pixels
+MOUTH_CENTRE = (540.0, 800.0)
+LOOPS = ((LIPS_OUTER, 60.0, 26.0), (LIPS_INNER, 48.0, 8.0), (JAW, 150.0, 170.0))  # points, half width, half height
+
+
+class BenchClip:
+    """A raw 1080x1920 clip on disk with a face that sways a little, its track and its windows."""
+
+    def __init__(self, folder: Path, frames: int, resolution_px: int) -> None:
+        self.frames, self.resolution_px = frames, resolution_px
+        self._raw = np.memmap(folder / "clip.yuv", np.uint8, "w+", shape=(RAW_FRAMES, LAYOUT.frame_bytes))
+        random = np.random.default_rng(1)
+        for raw in self._raw:
+            raw[:] = random.integers(16, 235, LAYOUT.frame_bytes, np.uint8)
+        sway = 6 * np.sin(np.arange(frames) / 9)[:, None, None]
+        self.track = np.zeros(frames, TRACK_DTYPE)
+        self.track["face"] = True
+        self.track["points"] = np.rint(FACE_POINTS + sway)
+        self.track["matrix"] = similarity_matrices(self.track["points"], resolution_px)
+        self.track["mouth"] = _mouth() + sway
+
+    def read(self, start: int, end: int) -> Generator[Frame]:
+        """Frames in memory of their own, as a decoder gives them."""
+        for index in range(start, end):
+            yield Frame.from_buffer(np.array(self._raw[index % RAW_FRAMES]), LAYOUT)
+
+    def source(self) -> FaceSource:
+        """The clip as the generate stage sees it."""
+        windows = [(start, min(start + WINDOW_FRAMES, self.frames)) for start in range(0, self.frames, WINDOW_FRAMES)]
+        return FaceSource(self.read, np.arange, self.track, np.array(windows, np.int32), self.resolution_px)
+
+    def context(self) -> ClipContext:
+        """The clip as engines see it."""
+        mouth = [to_aligned(row["mouth"], row["matrix"], self.resolution_px) for row in self.track]
+        return ClipContext(np.array(mouth, np.float32), self.face)
+
+    def face(self, index: int) -> np.ndarray:
+        """The aligned face of one frame."""
+        with closing(self.read(index, index + 1)) as frames:
+            return align_face(next(frames), self.track[index]["matrix"], self.resolution_px)
+
+
+def random_voice(engine_name: str, frames: int, out: Path) -> None:
+    """Write voice features of the engine's shape with nothing to say."""
+    random = np.random.default_rng(2)
+    if engine_name == "warp":
+        np.save(out, random.integers(0, 200, (frames, 2), np.int16))
+    else:
+        np.save(out, random.standard_normal((int(frames * 50 / FPS), 5, 384), np.float32))
+
+
+@dataclass(frozen=True)
+class PathSpeed:
+    """The whole path in its steady state: raw frame -> align -> engine -> paste."""
+
+    frames_per_second: float
+    window_ms: float  # median
+    first_window_seconds: float  # with loading, compiling and warming up
+
+
+def measure_path(clip: BenchClip, session: Session, engine: Engine, warm_up_frames: int) -> PathSpeed:
+    """Generate and paste all frames of the clip; pasting works beside the engine, as a render task does."""
+    began, at = time.perf_counter(), []
+    frames, pending = clip.read(0, clip.frames), deque()
+    paster = FacePaster(clip.resolution_px)
+    with ThreadPoolExecutor(1) as pasting:
+        for face in generate_faces(clip.source(), session, 0, clip.frames, engine.windows_per_batch):
+            matrix = clip.track[len(at)]["matrix"]
+            pending.append(pasting.submit(paster.paste, next(frames), face, matrix))
+            at.append(time.perf_counter())
+            if len(pending) > PASTE_AHEAD:
+                pending.popleft().result()
+        for pasted in pending:
+            pasted.result()
+    steady = time.perf_counter() - at[warm_up_frames - 1]
+    batch = WINDOW_FRAMES * engine.windows_per_batch
+    marks = np.diff(at[warm_up_frames - 1 :: batch])
+    return PathSpeed(
+        frames_per_second=(clip.frames - warm_up_frames) / steady,
+        window_ms=1000 * float(np.median(marks)) / engine.windows_per_batch,
+        first_window_seconds=at[0] - began,
+    )
+
+
+def time_frames(clip: BenchClip, frames: int = 48) -> dict[str, float]:
+    """Milliseconds per frame of the parts that run on the CPU."""
+    rows, paster = clip.track[:frames], FacePaster(clip.resolution_px)
+    faces = [clip.face(0)]
+
+    def align() -> None:
+        for frame, row in zip(clip.read(0, frames), rows, strict=True):
+            faces[0] = align_face(frame, row["matrix"], clip.resolution_px)
+
+    def paste() -> None:
+        for frame, row in zip(clip.read(0, frames), rows, strict=True):
+            paster.paste(frame, faces[0], row["matrix"])
+
+    def read() -> None:
+        for _ in clip.read(0, frames):
+            pass
+
+    reading = median_ms(read, repeats=3)
+    times = {"align": median_ms(align, 3) - reading, "paste": median_ms(paste, 3) - reading}
+    return {name: ms / frames for name, ms in times.items()}
+
+
+def median_ms(work: Callable[[], object], repeats: int, finish: Callable[[], object] = lambda: None) -> float:
+    """Median wall time of ``work`` in ms after one warm-up; ``finish`` waits for what it started."""
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        finish()
+        times.append(1000 * (time.perf_counter() - began))
+    return float(np.median(times[1:]))
+
+
+def _mouth() -> np.ndarray:
+    loops: Iterator[np.ndarray] = (
+        np.stack([-np.cos(angle) * width, np.sin(angle) * height], axis=-1) + MOUTH_CENTRE
+        for points, width, height in LOOPS
+        for angle in [np.linspace(0, np.pi if points is JAW else 2 * np.pi, len(points), endpoint=points is JAW)]
+    )
+    return np.concatenate(list(loops))

@@ -1,0 +1,230 @@
+"""The LatentSync engine: windows of aligned faces and a voice through VAE and UNet, new faces out."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentsync.engines.diffusion.codec import PIXELS_PER_LATENT
+from latentsync.engines.diffusion.memory import (
+    MAX_VAE_FRAMES,
+    Ladder,
+    Watermarks,
+    Workload,
+    workload_that_fits,
+)
+from latentsync.engines.diffusion.networks import Models, Networks, Place, published_networks, random_networks
+from latentsync.engines.diffusion.random_weights import Size
+from latentsync.engines.diffusion.sampling import DeepCache, denoise
+from latentsync.engines.diffusion.voice import frame_tokens, write_features
+from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, FaceWindow
+from latentsync.errors import InputError
+
+log = logging.getLogger(__name__)
+
+LATENT_CHANNELS = 4
+MODEL_NUMBERS = 1_360_000_000  # weights of UNet, VAE and whisper
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the engine computes; by default as the reference does."""
+
+    device: str = "auto"  # auto: the first CUDA GPU; cpu only when asked for
+    dtype: str = "auto"  # bfloat16, float16 or float32; auto: by the GPU's capability
+    steps: int = 20
+    guidance_scale: float = 1.5
+    seed: int = 1247
+    scheduler: str = "ddim"
+    deepcache: int | None = None  # a full pass every n-th step; None: every step
+    deepcache_branch: int = 0
+    compile: bool = True  # on CUDA, for full windows
+    windows_per_batch: int | Literal["auto"] = "auto"
+    gpu_high_watermark_gib: float | None = None
+    gpu_low_watermark_gib: float | None = None
+
+
+class LatentSyncEngine:
+    """LatentSync on one device; loads its networks at the first use and keeps them.
+
+    Its parts can be called one by one: ``encode``, ``denoise``, ``decode``, for B windows of F frames.
+    """
+
+    def __init__(self, resolution_px: int, options: EngineOptions, networks: Callable[[Place], Networks]):
+        self.resolution_px = resolution_px
+        self.options = options
+        self.device = pick_device(options.device)
+        self.dtype = pick_dtype(options.dtype, self.device)
+        self._networks = networks(Place(resolution_px, self.device, self.dtype, options.compile))
+        self._ladder = Ladder(self._first_workload())
+        self.windows_per_batch = self._ladder.workload.windows  # the grid of batches: fixed from the start
+        size = resolution_px // PIXELS_PER_LATENT
+        noise = torch.randn(
+            (1, LATENT_CHANNELS, 1, size, size), generator=torch.Generator().manual_seed(options.seed)
+        )  # on the CPU: the same on every device
+        self._noise = noise.to(self.device)
+
+    @classmethod
+    def load(cls, weights: Path, *, resolution_px: int, **options: Any) -> "LatentSyncEngine":
+        """Engine on a folder of weights (see ``checkpoints``); ``options`` are those of ``EngineOptions``.
+
+        Engines that differ in other options than device, dtype and compile share their networks.
+        Raises ``WeightsError`` for missing files or another resolution, ``InputError`` without a GPU.
+        """
+        return cls(resolution_px, EngineOptions(**options), lambda place: published_networks(weights, place))
+
+    @classmethod
+    def random(cls, size: Size = "full", *, resolution_px: int = 512, **options: Any) -> "LatentSyncEngine":
+        """Engine on random weights, for measurements and tests; otherwise as ``load``."""
+        return cls(resolution_px, EngineOptions(**options), lambda place: random_networks(size, place))
+
+    @property
+    def models(self) -> Models:
+        """The networks that generate, loaded by the first call."""
+        return self._networks.models
+
+    def preload(self) -> None:
+        """Load all networks now, not at the first window."""
+        _ = self._networks.models, self._networks.whisper
+
+    @property
+    def workload(self) -> Workload:
+        """How much is on the device at a time; shrinks when memory runs out."""
+        return self._ladder.workload
+
+    def extract_voice(self, audio: Path, fps: Fraction, frames: int, out: Path) -> None:
+        """Write whisper's features of a 16 kHz mono WAV to ``out``: 50 rows per second at any ``fps``."""
+        self._ladder.run(lambda _: write_features(audio, self._networks.whisper, out))
+
+    def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "LatentSyncSession":
+        """Bind the engine to a voice; it looks at nothing of the clip but its windows."""
+        return LatentSyncSession(self, voice, fps)
+
+    def generate(self, faces: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
+        """New faces of B windows of equal length, each (F, R, R, 3) uint8.
+
+        ``faces`` (B, F, R, R, 3) uint8, ``tokens`` (B, F, T, C) float32. Goes down the ladder when GPU
+        memory runs out; raises ``TransientError`` at its end.
+        """
+
+        def work(workload: Workload) -> list[np.ndarray]:
+            made: list[np.ndarray] = []
+            for start in range(0, len(faces), workload.windows):
+                batch = slice(start, start + workload.windows)
+                made.extend(self._generate_batch(faces[batch], tokens[batch]))
+            return made
+
+        made = self._ladder.run(work)
+        if self.device.type == "cuda":
+            self._watermarks().relieve(self._used_bytes)
+        return made
+
+    def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (B, 4, F, h, w) of the masked faces and of the faces, from (B, F, R, R, 3) uint8."""
+        return self.models.codec.encode(faces, self.workload.vae_frames)
+
+    def denoise(self, tokens: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
+        """Latents (B, 4, F, h, w) of faces that say ``tokens`` (B*F, T, C)."""
+        windows, _, frames = masked_latents.shape[:3]
+        full = frames == WINDOW_FRAMES and windows == self.workload.windows
+        models, options = self.models, self.options
+        return denoise(
+            models.full_unet if full else models.unet,
+            self._noise,
+            tokens.to(self.dtype),
+            models.codec.latent_mask,
+            masked_latents,
+            reference_latents,
+            steps=options.steps,
+            guidance_scale=options.guidance_scale,
+            scheduler=options.scheduler,
+            deepcache=DeepCache(options.deepcache, options.deepcache_branch) if options.deepcache else None,
+            split_guidance=self.workload.split_guidance,
+        )
+
+    def decode(self, latents: Tensor, faces: Tensor) -> Tensor:
+        """New faces (B, F, R, R, 3) uint8 from latents and the faces around the mouth."""
+        return self.models.codec.decode(latents, faces, self.workload.vae_frames)
+
+    def _generate_batch(self, faces: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        on_device = torch.from_numpy(faces).to(self.device)
+        heard = torch.from_numpy(tokens).to(self.device).flatten(0, 1)
+        latents = self.denoise(heard, *self.encode(on_device))
+        return self.decode(latents, on_device).cpu().numpy()
+
+    def _first_workload(self) -> Workload:
+        guided = self.options.guidance_scale > 1
+        workload = Workload(windows=1, vae_frames=MAX_VAE_FRAMES, split_guidance=not guided)
+        if self.device.type == "cuda":
+            to_load = 0 if self._networks.are_loaded else MODEL_NUMBERS * self.dtype.itemsize
+            free = torch.cuda.mem_get_info(self.device)[0] - to_load
+            workload = workload_that_fits(free, self.resolution_px, self.dtype.itemsize, guided)
+        asked = self.options.windows_per_batch
+        return workload if asked == "auto" else replace(workload, windows=asked)
+
+    def _watermarks(self) -> Watermarks:
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        return Watermarks.of_gpu(total, self.options.gpu_low_watermark_gib, self.options.gpu_high_watermark_gib)
+
+    def _used_bytes(self) -> int:
+        free, total = torch.cuda.mem_get_info(self.device)
+        return total - free
+
+
+class LatentSyncSession:
+    """The engine bound to one voice."""
+
+    def __init__(self, engine: LatentSyncEngine, voice: Path, fps: Fraction):
+        self._engine, self._voice, self._fps = engine, voice, fps
+
+    def generate(self, batch: Sequence[FaceWindow]) -> list[np.ndarray]:
+        """New faces of each window, (F, R, R, 3) uint8.
+
+        Windows of equal length go through the networks together; shorter ones are never padded, for a
+        window's frames influence each other.
+        """
+        made: list[np.ndarray] = []
+        for _, windows in groupby(batch, key=lambda window: len(window.faces)):
+            made.extend(self._generate_equal(windows))
+        return made
+
+    def _generate_equal(self, windows: Iterable[FaceWindow]) -> list[np.ndarray]:
+        windows = list(windows)
+        tokens = [self._tokens(window) for window in windows]
+        return self._engine.generate(np.stack([window.faces for window in windows]), np.stack(tokens))
+
+    def _tokens(self, window: FaceWindow) -> np.ndarray:
+        return frame_tokens(self._voice, window.start, window.start + len(window.faces), self._fps)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device to compute on; raises ``InputError`` when it is not there."""
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise InputError(
+            "the latentsync engine needs a CUDA GPU and none is visible to PyTorch "
+            f"{torch.__version__}: check nvidia-smi and the CUDA build of torch, use --engine warp for a preview, "
+            "or --device cpu to wait for minutes per second of video"
+        )
+    device = torch.device("cuda:0" if name == "auto" else name)
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"there is no {name}: {torch.cuda.device_count()} CUDA GPUs are visible")
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number format asked for, or the fastest safe one of the device."""
+    if name != "auto":
+        return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
+    if device.type != "cuda":
+        return torch.float32
+    major, _ = torch.cuda.get_device_capability(device)
+    return torch.bfloat16 if major >= 8 else torch.float16 if major >= 7 else torch.float32

@@ -1,0 +1,76 @@
+"""Where a job keeps its files: ``<root>/<source digest>/<stage>/<key><suffix>``.
+
+Files are named by content and written through ``atomic``, so what carries its final name is whole.
+A remote root (any fsspec URL) is mirrored by a local staging folder.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from latentsync.records import Artefact, file_sha256
+from latentsync.storage import remote
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder for intermediate files; ``mirror`` is the fsspec URL that it mirrors, if any."""
+
+    root: Path
+    mirror: str = ""
+
+    @classmethod
+    def at(cls, location: str) -> "Workspace":
+        """The workspace at a folder or fsspec URL; empty: the user's cache folder."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lipsync"
+        if "://" not in location:
+            return cls(Path(location).expanduser().absolute() if location else cache)
+        if location.startswith("file://"):
+            return cls(Path(location.removeprefix("file://")))
+        staging = location.replace("://", "/").strip("/")
+        return cls(cache / "staging" / staging, mirror=location.rstrip("/"))
+
+    def path(self, source: str, stage: str, name: str) -> Path:
+        """Place of a file; its folder exists afterwards."""
+        path = self.root / source[:16] / stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def keep(self, path: Path) -> Artefact:
+        """Describe a finished file, after copying it to the remote root."""
+        if not self.mirror:
+            return Artefact.of(path)
+        url = f"{self.mirror}/{path.relative_to(self.root).as_posix()}"
+        remote.upload(path, url)
+        return Artefact.of(path, url=url)
+
+    @contextlib.contextmanager
+    def once(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[bool]:
+        """Hold the right to make ``path``; yields True when it is there as its last maker left it.
+
+        While another holds it, calls ``on_wait`` now and then, which may raise to give up. The lock is an
+        ``flock``: it dies with its holder, also after kill -9. Its file remembers the digest of what was made.
+        """
+        with open(path.with_name(f".{path.name}.lock"), "a+") as lock:
+            while not _locked(lock):
+                on_wait()
+                time.sleep(POLL_SECONDS)
+            lock.seek(0)
+            yield path.is_file() and lock.read() == file_sha256(path)
+            lock.truncate(0)
+            lock.write(file_sha256(path))
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

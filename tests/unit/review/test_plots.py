@@ -1,0 +1,69 @@
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from latentsync.publishing.memory_watch import MemorySample
+from latentsync.review.plots import best_lag, plot_mouth_vs_voice, plot_run
+
+
+def voice(frames: int = 200) -> np.ndarray:
+    return np.abs(np.sin(np.arange(frames) * 0.37)) * (np.arange(frames) % 60 < 45)
+
+
+@pytest.mark.parametrize("lag", [-3, 0, 2])
+def test_the_lag_of_a_late_or_early_mouth_is_found(lag):
+    found, correlation = best_lag(voice(), 5 + 2 * np.roll(voice(), lag))
+    assert found == lag
+    assert correlation > 0.99
+
+
+def test_frames_without_a_face_do_not_count():
+    opening = voice()
+    opening[20:60] = np.nan
+    assert best_lag(voice(), opening) == (0, pytest.approx(1))
+
+
+@pytest.mark.parametrize("opening", [np.zeros(200), np.full(200, np.nan), np.zeros(1)])
+def test_a_still_or_unknown_mouth_correlates_with_nothing(opening):
+    lag, correlation = best_lag(voice(), opening)
+    assert lag == 0
+    assert np.isnan(correlation)
+
+
+def ink(path: Path) -> dict[str, int]:
+    """Pixels by colour: how much of the picture is clearly blue, red, orange."""
+    blue, green, red = (plane.astype(int) for plane in cv2.split(cv2.imread(str(path))))
+    return {
+        "blue": int(((blue > red + 40) & (blue > green + 15)).sum()),
+        "red": int(((red > 150) & (green < 90) & (blue < 90)).sum()),
+        "orange": int(((red > 200) & (green > 100) & (green < 180) & (blue < 80)).sum()),
+    }
+
+
+def test_the_plot_shows_voice_and_mouth(tmp_path):
+    plot_mouth_vs_voice(voice(), voice(), Fraction(25), tmp_path / "both.png")
+    plot_mouth_vs_voice(voice(), np.full(200, np.nan), Fraction(25), tmp_path / "voice.png")
+    both, only_voice = ink(tmp_path / "both.png"), ink(tmp_path / "voice.png")
+    assert both["blue"] > 10_000
+    assert only_voice["blue"] > 10_000
+    assert both["red"] > only_voice["red"] + 2_000
+
+
+def test_the_run_shows_memory_gpu_and_stages(tmp_path):
+    memory = [MemorySample(t / 2, 500 + 20 * np.sin(t), 0) for t in range(60)]
+    progress = {"generate": [(0, 0.0), (5, 0.5), (9, 1.0)], "render": [(3, 0.0), (30, 1.0)]}
+    plot_run(memory, progress, tmp_path / "run.png")
+    plot_run(memory, {}, tmp_path / "memory.png")
+    plot_run([sample._replace(gpu_mib=300) for sample in memory], {}, tmp_path / "gpu.png")
+    assert ink(tmp_path / "memory.png")["blue"] > 500
+    assert ink(tmp_path / "memory.png")["orange"] == 0
+    assert ink(tmp_path / "gpu.png")["orange"] > 500
+    assert ink(tmp_path / "run.png")["orange"] > 500  # the second stage
+
+
+def test_a_run_without_samples_still_gives_a_picture(tmp_path):
+    plot_run([], {}, tmp_path / "run.png")
+    assert cv2.imread(str(tmp_path / "run.png")).shape[0] > 300

@@ -1,0 +1,62 @@
+"""Remote destinations, on fsspec's own in-memory file system."""
+
+import os
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from latentsync.errors import InputError, TransientError
+from latentsync.publishing.writer import check_destination, publish
+from latentsync.storage.throttle import MIB, DiskProfile
+
+DISK = DiskProfile(write_mb_per_second=1e3, writes_per_second=1e9, chunk_mib=1)
+
+
+@pytest.fixture
+def url():
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bucket/final.mp4", b"old")
+    yield "memory://bucket/final.mp4"
+    memory.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "joined.mp4"
+    path.write_bytes(os.urandom(3 * MIB + 1))
+    return path
+
+
+def stored(url: str) -> dict[str, bytes]:
+    memory = fsspec.filesystem("memory")
+    return {path: memory.cat_file(path) for path in memory.find("/bucket")}
+
+
+def test_the_object_becomes_the_source(url, source):
+    result = publish(source, url, DISK)
+    assert stored(url) == {"/bucket/final.mp4": source.read_bytes()}
+    assert (result.destination, result.size_bytes) == (url, 3 * MIB + 1)
+
+
+def test_a_failure_midway_leaves_the_old_object(url, source):
+    waits = []
+
+    def unplug(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise ConnectionResetError("unplugged")
+
+    with pytest.raises(TransientError, match=r"final\.mp4 could not be written: ConnectionResetError: unplugged"):
+        publish(source, url, DISK, clock=lambda: 0.0, sleep=unplug)
+    assert stored(url) == {"/bucket/final.mp4": b"old"}
+
+
+def test_the_check_leaves_nothing_behind(url):
+    check_destination(url, needed_bytes=1)
+    assert stored(url) == {"/bucket/final.mp4": b"old"}
+
+
+def test_an_unknown_kind_of_url_is_refused():
+    with pytest.raises(InputError, match=r"carrier-pigeon://coop/a\.mp4: .*extra 's3'"):
+        check_destination("carrier-pigeon://coop/a.mp4", needed_bytes=0)

@@ -1,0 +1,145 @@
+"""A content key changes with what matters to the work, and with nothing else."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentsync.faces.track import TRACK_DTYPE
+from latentsync.job import Job, Plan, Work
+from latentsync.media.timeline import Timeline
+from latentsync.records import Artefact, AudioInfo, ClipFile, Segment, VideoInfo
+from latentsync.settings import Settings
+from tasks import keys
+
+SEGMENT = Segment(index=1, start=48, end=96, clip_end=112)
+
+
+class World:
+    """A job of 160 frames in files of its own, with one thing after the other changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings: dict[str, dict] = {}
+        self.track = np.zeros(160, TRACK_DTYPE)
+        self.voice_rows = np.arange(320, dtype=np.int16).reshape(160, 2)
+
+    def file(self, name: str, content: bytes | None = None) -> Artefact:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if content is not None else name.encode())
+        return Artefact.of(path)
+
+    def array(self, name: str, array: np.ndarray) -> Artefact:
+        np.save(self.folder / name, array)
+        return Artefact.of(self.folder / name)
+
+    def job(self, video: Artefact | None = None, output: str = "/out.mp4") -> Job:
+        sound = AudioInfo(file=self.file("voice.wav"), codec="pcm", sample_rate_hz=16_000, channels=1, samples=102_400)
+        info = VideoInfo(
+            file=video or self.file("video.mp4"), container="mp4", codec="h264", width_px=640, height_px=480,
+            fps=Fraction(25), source_fps=Fraction(25), frames=160, pix_fmt="yuv420p", color_range="tv",
+            color_space="bt709", color_primaries="bt709", color_transfer="bt709", sample_aspect_ratio=Fraction(1),
+            rotation_degrees=0, has_audio=True, sequential=False,
+        )  # fmt: skip
+        timeline = Timeline(fps=Fraction(25), frames=160, source_frames=160, voice_frames=160, source="cut")
+        settings = Settings.model_validate(self.settings)
+        return Job(video=info, audio=sound, original_sound=None, timeline=timeline, output=output, settings=settings)
+
+    def plan(self) -> Plan:
+        windows = np.array([(s, s + 16) for s in range(0, 160, 16)], np.int32)
+        return Plan(
+            track=self.array("track.npy", self.track), windows=self.array("windows.npy", windows),
+            mouth=self.file("mouth.npy"), segments=(SEGMENT,), frames_with_face=160,
+        )  # fmt: skip
+
+    def generate_key(self, **job: object) -> str:
+        voice = self.array("voice.npy", self.voice_rows)
+        return keys.generate_key(self.job(**job), self.plan(), voice, SEGMENT)
+
+    def render_key(self, faces: bytes = b"faces", seconds: float = 1.0) -> str:
+        def work(name: str, content: bytes) -> Work:
+            clip = ClipFile(file=self.file(name, content), start=48, end=112)
+            return Work(clip=clip, seconds=seconds, attempts=1, worker="here", peak_rss_mib=1)
+
+        return keys.render_key(self.job(), self.plan(), SEGMENT, work("f", faces), work("p", b"previous"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_keys_are_fit_for_file_names_and_prefect(world: World) -> None:
+    assert world.generate_key().startswith("generate-")
+    assert "." not in world.generate_key()
+    assert "/" not in world.generate_key()
+
+
+def test_the_same_video_under_another_path_is_a_hit(world: World) -> None:
+    before = world.generate_key()
+    assert world.generate_key(video=world.file("elsewhere/copy.mp4", b"video.mp4"), output="/b.mp4") == before
+
+
+def test_another_video_is_a_miss(world: World) -> None:
+    before = world.generate_key()
+    assert world.generate_key(video=world.file("video.mp4", b"other frames")) != before
+
+
+def test_a_new_crf_renders_but_does_not_generate(world: World) -> None:
+    faces, rendered = world.generate_key(), world.render_key()
+    world.settings = {"encode": {"crf": 23}}
+    assert world.generate_key() == faces
+    assert world.render_key() != rendered
+
+
+def test_another_voice_matters_only_where_it_is_heard(world: World) -> None:
+    before = world.generate_key()
+    world.voice_rows[47] += 1
+    world.voice_rows[112] += 1
+    assert world.generate_key() == before
+    world.voice_rows[111] += 1
+    assert world.generate_key() != before
+
+
+def test_the_track_matters_only_where_the_segment_is(world: World) -> None:
+    before = world.generate_key(), world.render_key()
+    world.track["matrix"][112] += 1
+    world.track = np.append(world.track, world.track[:5])  # a longer voice looks at more of the source
+    assert (world.generate_key(), world.render_key()) == before
+    world.track["matrix"][95] += 1
+    assert all(after != key for after, key in zip((world.generate_key(), world.render_key()), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"run": {"workers": 7, "retries": 0, "disk_profile": "pl0", "report_dir": "/r", "cache": False}},
+        {"engine": {"device": "cpu", "gpu_high_watermark_gib": 9, "seed": 3}},  # the warp engine has no seed
+    ],
+)
+def test_settings_that_do_not_change_the_result_are_not_in_the_key(world: World, settings: dict) -> None:
+    before = world.generate_key(), world.render_key()
+    world.settings = settings
+    assert (world.generate_key(), world.render_key()) == before
+
+
+def test_the_engine_and_its_strength_are_in_the_key(world: World) -> None:
+    before = world.generate_key()
+    world.settings = {"engine": {"strength": 1.5}}
+    stronger = world.generate_key()
+    world.settings = {"engine": {"name": "latentsync-1.6", "seed": 1}}
+    seeded = world.generate_key()
+    assert len({before, stronger, seeded}) == 3
+
+
+def test_render_follows_the_content_of_the_faces_not_how_they_were_made(world: World) -> None:
+    before = world.render_key()
+    assert world.render_key(seconds=99.0) == before
+    assert world.render_key(faces=b"other faces") != before
+
+
+def test_the_code_of_a_room_is_in_the_key_of_its_tasks() -> None:
+    assert keys.code_digest(("engines",)) != keys.code_digest(("stitching",))
+    assert len(keys.code_digest(("engines", "job.py"))) == 64
