@@ -1,13 +1,11 @@
-"""One queue per GPU of this host: a lock file per place, held by ``flock``, so it dies with its holder."""
+"""One queue per GPU of this host, for all its users: a lock per place, so that it dies with its holder."""
 
 import contextlib
-import fcntl
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+
+from latentsync.storage import locks
 
 POLL_SECONDS = 0.25
 
@@ -26,10 +24,9 @@ def gpu_place(
     """Hold a place on one of ``gpus`` and yield the GPU's index; the least busy GPU is tried first.
 
     While every place is taken, calls ``on_wait`` at each look for a free one; it may raise to give up.
+    Raises InputError where somebody has put something else in the place of a lock.
     """
-    folder = folder or Path(tempfile.gettempdir()) / "lipsync-gpu"
-    folder.mkdir(exist_ok=True)
-    _share(folder, 0o777)  # not sticky: Linux lets nobody open another's file in a sticky folder to create
+    folder = folder or locks.host_folder()
     with contextlib.ExitStack() as stack:
         while (index := _take_free(gpus, jobs_per_gpu, folder, stack)) is None:
             on_wait()
@@ -40,24 +37,7 @@ def gpu_place(
 def _take_free(gpus: Sequence[str], jobs_per_gpu: int, folder: Path, stack: contextlib.ExitStack) -> int | None:
     for place in range(jobs_per_gpu):
         for index, gpu in enumerate(gpus):
-            if lock := _try_lock(folder / f"{gpu}-{place}.lock"):
+            if lock := locks.try_hold(folder / f"lipsync-{gpu}-{place}.lock", locks.SHARED):
                 stack.enter_context(lock)
                 return index
     return None
-
-
-def _try_lock(path: Path) -> IO | None:
-    lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT), "w")
-    _share(path, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
-
-
-def _share(path: Path, mode: int) -> None:
-    """Let other users of this host queue too, whatever the umask; what another one owns is shared already."""
-    with contextlib.suppress(PermissionError):
-        path.chmod(mode)

@@ -1,7 +1,6 @@
 """The last step: the finished file goes to its destination, paced, checked and atomically."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,6 +13,7 @@ from latentsync.errors import InputError, InternalError, LipsyncError, Transient
 from latentsync.records import Record, file_sha256
 from latentsync.storage.atomic import leftovers, whole_file
 from latentsync.storage.bounded_file import BoundedFile
+from latentsync.storage.locks import folder_lock
 from latentsync.storage.paced_upload import check_remote, upload
 from latentsync.storage.remote import is_url
 from latentsync.storage.throttle import MIB, DiskProfile, Pacer
@@ -115,7 +115,7 @@ def _verified_chunks(source: Path, size_bytes: int, sha256: str, chunk_bytes: in
 def _write_local(chunks: Iterator[memoryview], destination: Path, disk: DiskProfile, pacer: Pacer) -> None:
     with (
         _explained(destination),
-        _folder_lock(destination.parent, fcntl.LOCK_EX),  # two publishers would break the profile together
+        folder_lock(destination.parent, wait=True),  # two publishers would break the profile together
         whole_file(destination) as temporary,
         BoundedFile(temporary, disk.dirty_bytes_max) as file,
     ):
@@ -126,27 +126,9 @@ def _write_local(chunks: Iterator[memoryview], destination: Path, disk: DiskProf
 
 def _remove_leftovers(destination: Path) -> None:
     """Remove what killed publishers of ``destination`` left, unless somebody is publishing there now."""
-    with _folder_lock(destination.parent, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+    with folder_lock(destination.parent, wait=False) as alone:
         for path in leftovers(destination) if alone else []:
             path.unlink()
-
-
-@contextmanager
-def _folder_lock(folder: Path, operation: int) -> Iterator[bool]:
-    """Hold the folder's lock; yields False where it is taken or the file system has no locks."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield _locked(descriptor, operation)
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, operation: int) -> bool:
-    try:
-        fcntl.flock(descriptor, operation)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

@@ -7,7 +7,6 @@ Only names that this package gives are looked at, so a folder that holds other t
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from latentsync.errors import InputError
 from latentsync.records import Record
+from latentsync.storage import locks
 
 GIB = 1024**3
 DAY_SECONDS = 86_400
@@ -94,7 +94,7 @@ def sweep_workspace(root: Path, limits: SweepLimits, dry_run: bool = False, now:
         raise InputError(f"{root}: no such workspace; set work_dir to the folder that the jobs use")
     now = time.time() if now is None else now
     idle = now - limits.grace_hours * 3600
-    files, temporaries, locks = _look(root)
+    files, temporaries, lock_files = _look(root)
     total = sum(file.size_bytes for file in files)
     protected_since = min([idle, *_live_runs(root, idle)]) - ACCESS_LAG_SECONDS
     chosen = _beyond(files, limits, now, protected_since)
@@ -105,7 +105,7 @@ def sweep_workspace(root: Path, limits: SweepLimits, dry_run: bool = False, now:
         artefacts=len(gone),
         temporary_files=len(broken),
         run_folders=_delete_runs(root, min(idle, now - limits.older_than_days * DAY_SECONDS), dry_run),
-        locks=len(_delete([lock for lock in locks if lock.used < idle and not _held(lock.path)], dry_run)),
+        locks=_delete_locks([lock.path for lock in lock_files if lock.used < idle], dry_run),
         empty_folders=0 if dry_run else _delete_empty(root, idle),
         freed_bytes=freed + sum(file.size_bytes for file in broken),
         kept_bytes=total - freed,
@@ -114,18 +114,18 @@ def sweep_workspace(root: Path, limits: SweepLimits, dry_run: bool = False, now:
 
 def _look(root: Path) -> tuple[list[_File], list[_File], list[_File]]:
     """Finished files, temporary files and locks of a workspace."""
-    finished, temporaries, locks = [], [], []
+    finished, temporaries, lock_files = [], [], []
     for room, pattern in _rooms(root):
         for path in _walk(room):
             with contextlib.suppress(FileNotFoundError):  # a run renamed or removed it meanwhile
                 file = _File(path, path.stat().st_size, _used(path))
                 if _LOCK.fullmatch(path.name):
-                    locks.append(file)
+                    lock_files.append(file)
                 elif _TEMPORARY.fullmatch(path.name):
                     temporaries.append(file)
                 elif pattern.fullmatch(path.relative_to(room).as_posix()):
                     finished.append(file)
-    return finished, temporaries, locks
+    return finished, temporaries, lock_files
 
 
 def _rooms(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
@@ -148,7 +148,7 @@ def _beyond(files: list[_File], limits: SweepLimits, now: float, protected_since
     for file in sorted(files, key=lambda file: file.used):
         if file.used >= protected_since or (file.used >= expired and excess <= 0):
             break
-        if not _held(file.path.with_name(f".{file.path.name}.lock")):
+        if not locks.is_held(file.path.with_name(f".{file.path.name}.lock")):
             chosen.append(file)
             excess -= file.size_bytes
     return chosen
@@ -193,18 +193,6 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def _held(lock: Path) -> bool:
-    """Whether somebody holds ``lock``, as ``Workspace.once`` does."""
-    try:
-        with open(lock) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _delete(files: list[_File], dry_run: bool) -> list[_File]:
     """The files that went, or would go."""
     if dry_run:
@@ -216,6 +204,11 @@ def _delete(files: list[_File], dry_run: bool) -> list[_File]:
                 file.path.unlink()
                 gone.append(file)
     return gone
+
+
+def _delete_locks(paths: list[Path], dry_run: bool) -> int:
+    """How many locks that nobody holds went, or would go."""
+    return sum(not locks.is_held(path) if dry_run else locks.discard(path) for path in paths)
 
 
 def _delete_empty(root: Path, idle: float) -> int:

@@ -5,18 +5,13 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
-import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from latentsync.records import Artefact, file_sha256
-from latentsync.storage import remote
-
-POLL_SECONDS = 0.1
+from latentsync.storage import locks, remote
 
 
 @dataclass(frozen=True)
@@ -58,19 +53,8 @@ class Workspace:
         While another holds it, calls ``on_wait`` now and then, which may raise to give up. The lock is an
         ``flock``: it dies with its holder, also after kill -9. Its file remembers the digest of what was made.
         """
-        with open(path.with_name(f".{path.name}.lock"), "a+") as lock:
-            while not _locked(lock):
-                on_wait()
-                time.sleep(POLL_SECONDS)
-            lock.seek(0)
-            yield path.is_file() and lock.read() == file_sha256(path)
+        with locks.hold(path.with_name(f".{path.name}.lock"), on_wait) as lock:
+            yield path.is_file() and lock.read() == file_sha256(path).encode()
             lock.truncate(0)
-            lock.write(file_sha256(path))
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            lock.seek(0)
+            lock.write(file_sha256(path).encode())

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import threading
@@ -61,13 +60,3 @@ def test_a_killed_holder_frees_its_place(tmp_path: Path) -> None:
 def _enter(folder: Path, waits: threading.Event) -> None:
     with gpu_place(["gpu-a"], 1, waits.set, folder):
         pass
-
-
-def test_every_user_of_the_host_can_queue(tmp_path: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        with gpu_place(["gpu-a"], 1, _never, folder := tmp_path / "queue"):
-            modes = [oct(path.stat().st_mode & 0o777) for path in (folder, *folder.iterdir())]
-    finally:
-        os.umask(before)
-    assert modes == ["0o777", "0o666"]
