@@ -1,7 +1,7 @@
 """Faces in single frames: detectors behind one small protocol, and their results per chunk on disk."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -33,6 +33,7 @@ DETECTION_DTYPE = np.dtype(
 )
 
 DetectorName = Literal["auto", "mediapipe", "insightface"]
+Defect = Literal["too small", "in profile", "cut off", "uncertain"]  # why a face cannot be worked on
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ class Face:
     score: float  # 0..1
     points: np.ndarray  # (3, 2) alignment points: left brow, right brow, nose
     mouth: np.ndarray  # (K, 2) in the order of MOUTH_POINTS
+    defect: Defect | None = None  # why its landmarks are guesses
 
 
 class FaceDetector(Protocol):
     """Finds faces in consecutive frames; may use the frames before to be quick and steady."""
 
     def detect(self, rgb: np.ndarray) -> list[Face]:
-        """Faces in a picture (H, W, 3) uint8 whose landmarks can be trusted."""
+        """Faces in a picture (H, W, 3) uint8; ``Face.defect`` tells those whose landmarks cannot be trusted."""
         ...
 
     def forget(self) -> None:
@@ -106,22 +108,26 @@ def find_faces(
     return len(rows)
 
 
-def is_usable(face: Face) -> bool:
-    """Whether a face in source pixels is large and whole enough to be worked on."""
+def defect(face: Face) -> Defect | None:
+    """Why a face in source pixels cannot be worked on; None when it can."""
     width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
-    is_large = width >= MIN_WIDTH_PX and height >= MIN_HEIGHT_PX
-    return face.score >= MIN_SCORE and is_large and MIN_ASPECT <= width / height <= MAX_ASPECT
+    if face.defect:
+        return face.defect
+    if width < MIN_WIDTH_PX or height < MIN_HEIGHT_PX:
+        return "too small"
+    return None if face.score >= MIN_SCORE and MIN_ASPECT <= width / height <= MAX_ASPECT else "uncertain"
 
 
 def _to_source(face: Face, scale: float) -> Face:
     def up(points: np.ndarray) -> np.ndarray:
         return ((points + 0.5) / scale - 0.5).astype(np.float32)
 
-    return Face(up(face.box), face.score, up(face.points), up(face.mouth))
+    return replace(face, box=up(face.box), points=up(face.points), mouth=up(face.mouth))
 
 
 def _fill(row: np.ndarray, faces: list[Face]) -> None:
-    usable = sorted(filter(is_usable, faces), key=lambda face: face.box[0] - face.box[2])[:MAX_FACES]
+    usable = [face for face in faces if defect(face) is None]
+    usable = sorted(usable, key=lambda face: face.box[0] - face.box[2])[:MAX_FACES]
     row["count"] = len(usable)
     for index, face in enumerate(usable):
         row["faces"][index] = (face.box, face.score, face.points, face.mouth)

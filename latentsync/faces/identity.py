@@ -75,6 +75,21 @@ def choose(people: list[Person], choice: Choice) -> list[Person]:
     return [chosen, *sorted((p for p in others if p.area / len(p.frames) >= MIN_STAND_IN * size), key=rank)]
 
 
+def choose_slots(people: Iterable[list[Person]], frames: int, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen face's slot in each frame (M,) int8, and a number for whom it shows (M,); -1 without one.
+
+    ``people`` are those of each shot, from ``follow``.
+    """
+    slots, who = np.full(frames, -1, np.int8), np.full(frames, -1)
+    claimed = np.zeros(frames, bool)
+    for number, person in enumerate(person for shot in people for person in choose(shot, choice)):
+        seen, seen_in = np.array(person.frames), np.array(person.slots)
+        free = ~claimed[seen]
+        slots[seen[free]], who[seen[free]] = seen_in[free], number
+        claimed[seen[0] : seen[-1] + 1] = True
+    return slots, who
+
+
 def overlap(one: Box, other: Box) -> float:
     """Intersection over union of two boxes."""
     width = min(one[2], other[2]) - max(one[0], other[0])

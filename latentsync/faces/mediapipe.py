@@ -57,7 +57,7 @@ class MediapipeDetector:
         kept = [view for view, _ in seen]
         self._spare += [view.mesh for view in self._views if view not in kept]
         self._views = kept
-        return [face for view, mesh in seen if (face := _as_face(mesh, view.score, rgb.shape))]
+        return [_as_face(mesh, view.score, rgb.shape) for view, mesh in seen]
 
     def _new_faces(self, rgb: np.ndarray, seen: list) -> list:
         height, width = rgb.shape[:2]
@@ -187,14 +187,16 @@ def _without_doubles(seen: list) -> list:
     return kept
 
 
-def _as_face(mesh: np.ndarray, score: float, shape: tuple[int, ...]) -> Face | None:
-    """The face of a mesh, or None for a profile or a face that the picture's edge cuts off."""
+def _as_face(mesh: np.ndarray, score: float, shape: tuple[int, ...]) -> Face:
+    """The face of a mesh; a profile, or lips beyond the picture's edge, are its defect."""
     flat = mesh[:, :2].astype(np.float32)
     points = np.stack([flat[list(group)].mean(axis=0) for group in (LEFT_BROW, RIGHT_BROW, NOSE)])
     mouth = flat[list(MOUTH_POINTS)]
     across = flat[RIGHT_EAR] - flat[LEFT_EAR]
     nose = (flat[NOSE_TIP] - flat[LEFT_EAR]) @ across / (across @ across)
     lips, edge = mouth[:LIPS], np.array(shape[1::-1]) - 1
-    if min(nose, 1 - nose) < MIN_NOSE_INSET or (lips < 0).any() or (lips > edge).any():
-        return None
-    return Face(np.concatenate([flat.min(axis=0), flat.max(axis=0)]), score, points, mouth)
+    box = np.concatenate([flat.min(axis=0), flat.max(axis=0)])
+    if (lips < 0).any() or (lips > edge).any():
+        return Face(box, score, points, mouth, defect="cut off")
+    turned = min(nose, 1 - nose) < MIN_NOSE_INSET
+    return Face(box, score, points, mouth, defect="in profile" if turned else None)

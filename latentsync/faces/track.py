@@ -13,7 +13,7 @@ import numpy as np
 from latentsync.errors import InputError
 from latentsync.faces.align import similarity_matrices
 from latentsync.faces.detect import MIN_HEIGHT_PX, MIN_WIDTH_PX
-from latentsync.faces.identity import Box, Choice, choose, follow, overlap
+from latentsync.faces.identity import Box, Choice, choose_slots, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
 from latentsync.faces.shots import changes, shot_changes
 from latentsync.records import Record
@@ -53,7 +53,9 @@ def build_track(
     cuts = shot_changes(_changes(chunks))
     shots = np.searchsorted(cuts, np.arange(frames), side="right")
     track = np.lib.format.open_memmap(out, mode="w+", dtype=TRACK_DTYPE, shape=(frames,))
-    slots, track["shot"] = _choose_slots(chunks, shots, choice)
+    people = follow(_boxes(chunks), shots, _place(chunks, choice))
+    slots, who = choose_slots(people, frames, choice)
+    track["shot"] = _scenes(who, shots)
     _copy_faces(chunks, slots, track)
     if not track["face"].any():
         raise InputError(
@@ -112,21 +114,12 @@ def _boxes(chunks: Sequence[Path]) -> Iterator[list[Box]]:
             yield boxes[:count]
 
 
-def _choose_slots(chunks: Sequence[Path], shots: np.ndarray, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen face's slot in each frame (M,), -1 without one, and the number of its scene (M,)."""
-    slots = np.full(len(shots), -1, np.int8)
-    who = np.full(len(shots), -1)
-    claimed = np.zeros(len(shots), bool)
-    people = follow(_boxes(chunks), shots, _place(chunks, choice))
-    for number, person in enumerate(person for shot in people for person in choose(shot, choice)):
-        frames, seen_in = np.array(person.frames), np.array(person.slots)
-        free = ~claimed[frames]
-        slots[frames[free]], who[frames[free]] = seen_in[free], number
-        claimed[frames[0] : frames[-1] + 1] = True
+def _scenes(who: np.ndarray, shots: np.ndarray) -> np.ndarray:
+    """Number of the scene of each frame (M,): one shot of one person."""
     begins = np.diff(shots, prepend=shots[:1]) != 0
     seen = np.flatnonzero(who >= 0)
     begins[seen[1:]] |= np.diff(who[seen]) != 0
-    return slots, np.cumsum(begins)
+    return np.cumsum(begins)
 
 
 def _place(chunks: Sequence[Path], choice: Choice) -> tuple[float, float]:

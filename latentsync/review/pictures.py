@@ -43,7 +43,7 @@ def mouth_opening(video: VideoInfo, frames: int) -> np.ndarray:
     _, pictures = read_rgb(video, 0, frames, DETECT_PX)
     with closing(pictures):
         for index, picture in enumerate(pictures):
-            for face in detector.detect(picture)[:1]:
+            if face := next((face for face in detector.detect(picture) if not face.defect), None):
                 gap = np.linalg.norm(face.mouth[lower] - face.mouth[upper])
                 opening[index] = gap / (face.box[3] - face.box[1])
     return opening

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from latentsync.errors import InputError
-from latentsync.faces.detect import DETECTION_DTYPE, find_faces, load_detector
+from latentsync.faces.detect import DETECTION_DTYPE, defect, find_faces, load_detector
 from latentsync.faces.insightface import CONTOUR, INNER_ABOVE, OUTER_BELOW, mouth_points
 from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER, MOUTH_POINTS
 
@@ -148,3 +148,13 @@ def test_106_landmarks_become_lips_and_jaw():
     np.testing.assert_allclose(inner[[10, 15]], [(30, -5), (0, -5)], atol=1e-4)
     np.testing.assert_allclose(jaw[[0, 10, 20]], [(-80, 20), (0, 100), (80, 20)], atol=1e-4)
     assert len(jaw) == len(JAW)
+
+
+def test_faces_that_cannot_be_worked_on_say_why(portrait, detector):
+    def defects(*faces: tuple[float, float, float]) -> list[str | None]:
+        detector.forget()
+        return [defect(face) for face in detector.detect(place(portrait, *faces))]
+
+    assert defects((320, 240, 1.3)) == [None]
+    assert defects((320, 240, 0.45)) == ["too small"]
+    assert defects((320, 455, 1.2)) == ["cut off"]
