@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from latentsync.records import Record
 from latentsync.settings import Settings
-from latentsync.storage.atomic import write_whole
+from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.files import mark
 
 
@@ -35,7 +35,7 @@ def made_from(video: str, audio: str, settings: Settings) -> str:
 def remember_finished(root: Path, output: str, source: str) -> None:
     """Record in the workspace ``root`` that ``output`` was made from ``source`` (see ``made_from``)."""
     record = Finished(output=output, mark=mark(output), made_from=source)
-    write_whole(_path(root, output), record.model_dump_json().encode())
+    write_whole(_path(root, output), record.model_dump_json().encode(), WORK)
 
 
 def is_finished(root: Path, output: str, source: str) -> bool:

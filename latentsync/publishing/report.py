@@ -6,9 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from latentsync.errors import InputError
 from latentsync.records import Record
-from latentsync.storage.atomic import write_whole
+from latentsync.storage.atomic import explained, write_whole
 
 # Always "n/d", also where d is 1: str(Fraction(25)) would be "25".
 Rate = Annotated[
@@ -85,10 +84,8 @@ class Report(Record):
 
 def write_report(report: Report, path: Path) -> None:
     """Write ``report`` as JSON, atomically. Raises InputError where ``path`` cannot be written."""
-    try:
+    with explained(path):
         write_whole(path, (report.model_dump_json(indent=2) + "\n").encode())
-    except OSError as error:
-        raise InputError(f"{path}: the report cannot be written ({error.strerror}): choose another --report") from error
 
 
 def read_report(path: Path) -> Report:

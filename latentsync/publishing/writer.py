@@ -1,28 +1,20 @@
 """The last step: the finished file goes to its destination, paced, checked and atomically."""
 
-import errno
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from latentsync.errors import InputError, InternalError, LipsyncError, TransientError
+from latentsync.errors import InputError, InternalError
 from latentsync.records import Record, file_sha256
-from latentsync.storage.atomic import leftovers, whole_file
+from latentsync.storage.atomic import OUTPUT, explained, leftovers, refuse_special, whole_file
 from latentsync.storage.bounded_file import BoundedFile
 from latentsync.storage.locks import folder_lock
 from latentsync.storage.paced_upload import check_remote, upload
 from latentsync.storage.remote import is_url
 from latentsync.storage.throttle import MIB, DiskProfile, Pacer
-
-# What only the user can change; anything else may pass.
-_USER_ERRORS = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST,
-    errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG, errno.EINVAL,
-}  # fmt: skip
 
 
 class PublishResult(Record):
@@ -68,9 +60,8 @@ def check_destination(destination: str | Path, needed_bytes: int) -> None:
         check_remote(str(destination))
         return
     path = _local(destination)
-    with _explained(path):
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: name a file in it, such as {path / 'out.mp4'}")
+    with explained(path):
+        refuse_special(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.with_name(f".{os.getpid()}.probe")
         probe.touch()
@@ -114,9 +105,9 @@ def _verified_chunks(source: Path, size_bytes: int, sha256: str, chunk_bytes: in
 
 def _write_local(chunks: Iterator[memoryview], destination: Path, disk: DiskProfile, pacer: Pacer) -> None:
     with (
-        _explained(destination),
+        explained(destination),
         folder_lock(destination.parent, wait=True),  # two publishers would break the profile together
-        whole_file(destination) as temporary,
+        whole_file(destination, OUTPUT) as temporary,
         BoundedFile(temporary, disk.dirty_bytes_max) as file,
     ):
         for chunk in chunks:
@@ -129,21 +120,6 @@ def _remove_leftovers(destination: Path) -> None:
     with folder_lock(destination.parent, wait=False) as alone:
         for path in leftovers(destination) if alone else []:
             path.unlink()
-
-
-@contextmanager
-def _explained(destination: Path) -> Iterator[None]:
-    """Turn the system's errors into this package's, with the remedy."""
-    try:
-        yield
-    except OSError as error:
-        raise _explain(error, destination) from error
-
-
-def _explain(error: OSError, destination: Path) -> LipsyncError:
-    if error.errno in _USER_ERRORS:
-        return InputError(f"{destination} cannot be written ({error.strerror}): choose another destination")
-    return TransientError(f"{destination} could not be written: {error.strerror}")
 
 
 def _mib(size_bytes: int) -> str:

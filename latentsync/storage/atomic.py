@@ -1,31 +1,48 @@
-"""A file is there whole or not at all."""
+"""A file is there whole or not at all, and takes the place of nothing but a file."""
 
 import contextlib
 import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from latentsync.errors import TransientError
+from latentsync.errors import InputError, LipsyncError, TransientError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NAME_BYTES = 200  # of the file's own name in the temporary one, which may have 255
+WORK, OUTPUT = 0o600, 0o666  # modes of new files: for their owner only, and as the umask says
+# What only the user can change; anything else may pass.
+_USER_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST,
+    errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG, errno.EINVAL,
+}  # fmt: skip
+_SHOWN_CHARACTERS = 300
+_KINDS = {
+    stat.S_IFDIR: "folder", stat.S_IFLNK: "link that leads nowhere", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device", stat.S_IFBLK: "device",
+}  # fmt: skip
 
 
 @contextlib.contextmanager
-def whole_file(out: Path) -> Iterator[Path]:
-    """Yield a hidden name beside ``out`` (same suffix) to write to; it takes ``out``'s place when the block succeeds.
+def whole_file(out: Path, mode: int = WORK) -> Iterator[Path]:
+    """Yield an empty hidden file beside ``out`` (same suffix) to write to; it takes ``out``'s place in the end.
 
     The content is on the disk before the rename, and the rename before the return. Any exception removes
-    the temporary file and leaves ``out`` as it was. Raises TransientError when the disk is full, within
-    the block too.
+    the temporary file and leaves ``out`` as it was. A link is followed: its target is replaced. Raises
+    InputError where ``out`` is a device, FIFO, socket or folder, and TransientError when the disk is full,
+    within the block too.
     """
+    out = Path(os.path.realpath(out))
+    refuse_special(out)
     part = out.with_name(f"{_hidden(out)}.{secrets.token_hex(4)}.part{out.suffix}")
     try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield part
         _fsync(part)
+        refuse_special(out)
         os.replace(part, out)
         _fsync(out.parent)
     except OSError as error:
@@ -37,11 +54,36 @@ def whole_file(out: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def write_whole(out: Path, content: bytes) -> None:
-    """Write a small file, its folder made where it is missing."""
+def write_whole(out: Path, content: bytes, mode: int = OUTPUT) -> None:
+    """Write a small file for people, such as a report; its folder is made where it is missing."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(out) as part:
+    with whole_file(out, mode) as part:
         part.write_bytes(content)
+
+
+def refuse_special(path: Path) -> None:
+    """Raise InputError where something else than a regular file stands at ``path``: a rename would destroy it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISREG(mode):
+            inside = f" in it, such as {path / 'out.mp4'}" if stat.S_ISDIR(mode) else " or a new name"
+            raise InputError(f"{path} is a {_KINDS[stat.S_IFMT(mode)]}: name a file{inside}")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the system's errors about ``path`` into InputError (what the user can change) or TransientError."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, path) from error
+
+
+def _explain(error: OSError, path: Path) -> LipsyncError:
+    shown = f"{str(path)[:_SHOWN_CHARACTERS]}..." if len(str(path)) > _SHOWN_CHARACTERS else path
+    if error.errno in _USER_ERRORS:
+        return InputError(f"{shown} cannot be written ({error.strerror}): choose another destination")
+    return TransientError(f"{shown} could not be written: {error.strerror}")
 
 
 def leftovers(out: Path) -> list[Path]:

@@ -21,10 +21,10 @@ _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 
 class BoundedFile:
-    """A new file with at most ``dirty_bytes_max`` bytes (and one chunk) not yet on the disk."""
+    """An empty file to append to, with at most ``dirty_bytes_max`` bytes (and one chunk) not yet on the disk."""
 
     def __init__(self, path: Path, dirty_bytes_max: int) -> None:
-        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        self._file = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         self._dirty_bytes_max = dirty_bytes_max
         self._end = 0
         self._unsettled: deque[tuple[int, int]] = deque()  # (offset, size) of chunks not known to be on the disk

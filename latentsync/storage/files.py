@@ -3,9 +3,11 @@
 import contextlib
 import glob
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from latentsync.errors import InputError, LipsyncError
+from latentsync.storage.atomic import explained, write_whole
 
 # What file systems call size, time of modification and content tag; those that are there are compared.
 _MARKS = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "last_modified", "updated")
@@ -22,6 +24,11 @@ def read_text(location: str) -> str:
 
 def write_text(text: str, location: str) -> None:
     """Write a small file at ``location``, whole or not at all where the file system can."""
+    if "://" not in location or location.startswith("file://"):
+        path = Path(location.removeprefix("file://"))
+        with explained(path):
+            write_whole(path, text.encode())
+        return
     with _opened(location) as (file_system, path):
         file_system.makedirs(file_system._parent(path), exist_ok=True)
         with file_system.transaction, file_system.open(path, "wb") as file:

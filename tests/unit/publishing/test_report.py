@@ -87,5 +87,5 @@ def test_a_missing_stage_is_no_report():
 
 
 def test_an_unwritable_path_is_named():
-    with pytest.raises(InputError, match=r"/dev/null/report\.json: the report cannot be written"):
+    with pytest.raises(InputError, match=r"/dev/null/report\.json cannot be written"):
         write_report(report([segment(0, 0, 240)]), Path("/dev/null/report.json"))
