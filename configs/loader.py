@@ -13,7 +13,7 @@ from latentsync.storage.throttle import DiskProfile
 CONFIGS = Path(__file__).parent
 
 
-def load_settings(config: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Settings:
+def load_settings(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
     """Settings from a YAML or JSON file (the groups of ``Settings``) with ``overrides`` on top.
 
     Raises ``InputError`` that names every bad setting, its value and its bounds.
@@ -22,12 +22,8 @@ def load_settings(config: Path | None = None, overrides: dict[str, dict[str, Any
     for group, value in values.items():
         if not isinstance(value or {}, dict):
             raise InputError(f"{config}: {group} = {value!r}: a group of settings is expected")
-    for group, options in (overrides or {}).items():
-        values[group] = {**(values.get(group) or {}), **options}
-    if preset := _engine_preset(values):
-        values["engine"] = {**preset, **values["engine"]}
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
         raise InputError(f"{config or 'settings'}: {_explain(error)}") from error
 
@@ -41,10 +37,10 @@ def disk_profile(name: str) -> DiskProfile:
     return DiskProfile.model_validate(_read(path))
 
 
-def _engine_preset(values: dict[str, Any]) -> dict[str, Any]:
-    name = (values.get("engine") or {}).get("name")
-    path = CONFIGS / "engines" / f"{name}.yaml"
-    return _read(path) if name and path.is_file() else {}
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Groups of settings, with those of ``above`` over those of ``below``."""
+    groups = {name: merged(below.get(name) or {}, value) for name, value in above.items() if isinstance(value, dict)}
+    return {**below, **above, **groups}
 
 
 def _read(path: Path) -> dict[str, Any]:

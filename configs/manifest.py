@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from configs.loader import load_settings
+from configs.loader import load_settings, merged
 from latentsync.errors import InputError
 from latentsync.records import Record
 from latentsync.settings import Settings
@@ -127,7 +127,7 @@ def _overridden(settings: Settings, given: Any) -> Settings:
     values = settings.model_dump(exclude_unset=True)
     if not isinstance(given, dict) or not all(isinstance(group, dict) for group in given.values()):
         raise InputError(f"settings {given!r} are not in groups; write an object such as {EXAMPLE}")
-    return load_settings(None, values | {name: {**values.get(name, {}), **group} for name, group in given.items()})
+    return load_settings(None, merged(values, given))
 
 
 def _side_by_side(jobs: str, output_folder: str, settings: Settings) -> list[Pair]:

@@ -4,83 +4,15 @@ The same models are the configuration file, the command line's options and the f
 """
 
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-EngineName = Literal["warp", "latentsync", "latentsync-1.6", "latentsync-1.5"]
-
-
-_WORDS = {"crf": "CRF", "fps": "frames per second", "dtype": "number format", "gib": "GiB", "gpu": "GPU", "url": "URL"}
+from latentsync.engines.settings import EngineSettings
+from latentsync.group import Group
 
 
-def _title(name: str, _info: object) -> str:
-    """Heading of a setting in the form."""
-    words = " ".join(_WORDS.get(word, word) for word in name.split("_"))
-    return words[0].upper() + words[1:]
-
-
-def _show_bounds(schema: dict[str, Any]) -> None:
-    """Write the bounds, which the form checks but does not show, into the descriptions."""
-    for field in schema.get("properties", {}).values():
-        low, high = field.get("minimum"), field.get("maximum")
-        if low is not None and high is not None:
-            field["description"] += f" ({low} to {high})"
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", field_title_generator=_title, json_schema_extra=_show_bounds)
-
-
-class EngineSettings(_Group):
-    """How new faces are made."""
-
-    name: EngineName = Field(
-        default="warp",
-        description="warp: a preview on the CPU without weights; latentsync: the diffusion model at the resolution "
-        "its weights were made for; -1.6: only 512 px, -1.5: only 256 px",
-    )
-    weights: Path | None = Field(
-        default=None, description="Folder with the LatentSync weights (latentsync engines only)"
-    )
-    steps: int = Field(default=20, ge=1, le=100, description="Denoising steps per window")
-    guidance_scale: float = Field(
-        default=1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
-    )
-    seed: int = Field(default=1247, ge=0, description="Seed of the noise")
-    scheduler: Literal["ddim", "dpm"] = Field(
-        default="ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10"
-    )
-    deepcache: int = Field(
-        default=0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
-    )
-    deepcache_branch: int = Field(
-        default=0, ge=0, le=10, description="Skip connection up to which DeepCache recomputes; 0 is the fastest"
-    )
-    device: Literal["auto", "cuda", "cpu"] = Field(
-        default="auto", description="auto: a CUDA GPU, else an error; cpu: slow"
-    )
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        default="auto", description="Number format of the weights; auto: by the GPU's capability"
-    )
-    compile: bool = Field(default=True, description="torch.compile on the GPU: slower first window, faster afterwards")
-    windows_per_batch: int = Field(
-        default=1,
-        ge=0,
-        le=16,
-        description="Windows of 16 frames per GPU batch; 1 fills a GPU, 0: as many as its memory holds",
-    )
-    gpu_high_watermark_gib: float | None = Field(
-        default=None, gt=0, description="GiB of GPU memory above which caches are freed; empty: 90 % of the GPU"
-    )
-    gpu_low_watermark_gib: float | None = Field(
-        default=None, gt=0, description="GiB of GPU memory that a clean-up aims for; empty: 70 % of the GPU"
-    )
-    strength: float = Field(default=1.0, ge=0.1, le=2.0, description="How wide the warp engine opens the mouth")
-
-
-class TimingSettings(_Group):
+class TimingSettings(Group):
     """Frame rate and what happens when sound and picture differ in length."""
 
     fps: str = Field(default="25", description="Output frame rate: a number, a fraction such as 30000/1001, or source")
@@ -107,7 +39,7 @@ class TimingSettings(_Group):
         return None if self.fps == "source" else _fraction(self.fps)
 
 
-class FaceSettings(_Group):
+class FaceSettings(Group):
     """Which face speaks."""
 
     choice: str = Field(default="largest", description="largest, center, or X,Y: the face nearest to that pixel")
@@ -128,14 +60,14 @@ class FaceSettings(_Group):
         return self.choice if self.choice in ("largest", "center") else _point(self.choice)
 
 
-class SegmentSettings(_Group):
+class SegmentSettings(Group):
     """How the timeline is cut into pieces of work."""
 
     segment_seconds: float = Field(default=20.0, ge=0.5, le=3600, description="Length of one segment in seconds")
     overlap_frames: int = Field(default=16, ge=0, le=64, description="Frames shared by neighbouring face clips")
 
 
-class EncodeSettings(_Group):
+class EncodeSettings(Group):
     """The one lossy encode."""
 
     encoder: Literal["libx264", "libx265", "h264_nvenc", "hevc_nvenc"] = Field(
@@ -149,7 +81,7 @@ class EncodeSettings(_Group):
     )
 
 
-class RunSettings(_Group):
+class RunSettings(Group):
     """Where and how the work is done."""
 
     work_dir: str = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
@@ -172,7 +104,7 @@ class RunSettings(_Group):
     notify_url: str = Field(default="", description="Webhook that gets a JSON message when the run ends")
 
 
-class Settings(_Group):
+class Settings(Group):
     """All settings of one job."""
 
     engine: EngineSettings = EngineSettings()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import latentsync
-from latentsync.engines.registry import engine_identity, resolution_px, voice_rows
+from latentsync.engines.registry import engine_identity, resolution_px, sees_whole_clip, voice_identity, voice_rows
 from latentsync.job import Job, Plan, Work
 from latentsync.records import Artefact, Segment, VideoInfo
 
@@ -27,7 +27,7 @@ def voice_key(job: Job) -> str:
     """Key of the voice features."""
     samples = {"audio": job.audio.file.sha256, "rate": job.audio.sample_rate_hz}
     timeline = {"frames": job.timeline.voice_frames, "fps": str(job.timeline.fps)}
-    return _key("voice", _VOICE, samples, timeline, _voice_engine(job))
+    return _key("voice", _VOICE, samples, timeline, voice_identity(job.settings.engine))
 
 
 def faces_key(job: Job, index: int, start: int, stop: int) -> str:
@@ -56,7 +56,7 @@ def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> str
         _GENERATE,
         _video(job.video),
         _track_rows(job, plan, int(windows[0, 0]), int(windows[-1, 1])) if len(windows) else "",
-        plan.mouth.sha256 if job.settings.engine.name == "warp" else "",  # which looks at the whole clip's mouth
+        plan.mouth.sha256 if sees_whole_clip(job.settings.engine) else "",
         _source_frames(job, segment.start, segment.clip_end),
         windows.tolist(),
         [segment.start, segment.clip_end],
@@ -126,8 +126,3 @@ def _track_rows(job: Job, plan: Plan, start: int, end: int) -> str:
 def _source_frames(job: Job, start: int, end: int) -> str:
     indices = job.timeline.source_indices(start, end)
     return hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()
-
-
-def _voice_engine(job: Job) -> object:
-    identity = engine_identity(job.settings.engine)
-    return {name: identity[name] for name in ("name", "weights") if name in identity}

@@ -3,7 +3,7 @@
 import os
 
 from latentsync.engines.registry import load_engine
-from latentsync.settings import EngineSettings
+from latentsync.engines.settings import EngineSettings
 from tasks.arenas import limit_malloc_arenas
 
 WARM_ENGINE = "LIPSYNC_WARM_ENGINE"  # environment variable: EngineSettings as JSON

@@ -36,14 +36,14 @@ def sync(
     audio: Annotated[str, typer.Argument(help="Voice: sound file, or a video whose sound track is used")],
     output: Annotated[str, typer.Option("--output", "-o", help="File to write, .mp4 or .mkv: path or URL")],
     engine: Annotated[str | None, option("engine", "name", "--engine")] = None,
-    weights: Annotated[Path | None, option("engine", "weights")] = None,
-    steps: Annotated[int | None, option("engine", "steps")] = None,
-    guidance_scale: Annotated[float | None, option("engine", "guidance_scale")] = None,
-    seed: Annotated[int | None, option("engine", "seed")] = None,
-    scheduler: Annotated[str | None, option("engine", "scheduler")] = None,
-    deepcache: Annotated[int | None, option("engine", "deepcache")] = None,
-    device: Annotated[str | None, option("engine", "device")] = None,
-    dtype: Annotated[str | None, option("engine", "dtype")] = None,
+    weights: Annotated[Path | None, option("engine.latentsync", "weights")] = None,
+    steps: Annotated[int | None, option("engine.latentsync", "steps")] = None,
+    guidance_scale: Annotated[float | None, option("engine.latentsync", "guidance_scale")] = None,
+    seed: Annotated[int | None, option("engine.latentsync", "seed")] = None,
+    scheduler: Annotated[str | None, option("engine.latentsync", "scheduler")] = None,
+    deepcache: Annotated[int | None, option("engine.latentsync", "deepcache")] = None,
+    device: Annotated[str | None, option("engine.latentsync", "device")] = None,
+    dtype: Annotated[str | None, option("engine.latentsync", "dtype")] = None,
     fps: Annotated[str | None, option("timing", "fps")] = None,
     if_audio_longer: Annotated[str | None, option("timing", "if_audio_longer")] = None,
     if_video_longer: Annotated[str | None, option("timing", "if_video_longer")] = None,
@@ -70,14 +70,14 @@ def sync(
         config,
         overrides(
             engine__name=engine,
-            engine__weights=weights and weights.expanduser().absolute(),
-            engine__steps=steps,
-            engine__guidance_scale=guidance_scale,
-            engine__seed=seed,
-            engine__scheduler=scheduler,
-            engine__deepcache=deepcache,
-            engine__device=device,
-            engine__dtype=dtype,
+            engine__latentsync__weights=weights and weights.expanduser().absolute(),
+            engine__latentsync__steps=steps,
+            engine__latentsync__guidance_scale=guidance_scale,
+            engine__latentsync__seed=seed,
+            engine__latentsync__scheduler=scheduler,
+            engine__latentsync__deepcache=deepcache,
+            engine__latentsync__device=device,
+            engine__latentsync__dtype=dtype,
             timing__fps=fps,
             timing__if_audio_longer=if_audio_longer,
             timing__if_video_longer=if_video_longer,
@@ -175,7 +175,7 @@ def worker(
         typer.Option(help="CPU tasks side by side; default: one per core, none with --gpu", min=1),
     ] = None,
     engine: Annotated[str | None, option("engine", "name", "--engine")] = None,
-    weights: Annotated[Path | None, option("engine", "weights")] = None,
+    weights: Annotated[Path | None, option("engine.latentsync", "weights")] = None,
 ) -> None:
     """Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded.
 
@@ -183,39 +183,43 @@ def worker(
     """
     from flows.cli.worker import start_worker
 
-    warm = load_settings(None, overrides(engine__name=engine, engine__weights=weights)).engine if engine else None
+    warm = (
+        load_settings(None, overrides(engine__name=engine, engine__latentsync__weights=weights)).engine
+        if engine
+        else None
+    )
     start_worker(address, gpu, cpus or (0 if gpu is not None else os.cpu_count() or 1), warm)
 
 
 @app.command()
 def bench(
     engine: Annotated[str, option("engine", "name", "--engine")] = "warp",
-    weights: Annotated[Path | None, option("engine", "weights")] = None,
+    weights: Annotated[Path | None, option("engine.latentsync", "weights")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="No weight files: random ones")] = False,
     windows: Annotated[int, typer.Option(help="Windows of 16 frames to measure", min=2)] = 12,
-    steps: Annotated[int | None, option("engine", "steps")] = None,
-    guidance_scale: Annotated[float | None, option("engine", "guidance_scale")] = None,
-    scheduler: Annotated[str | None, option("engine", "scheduler")] = None,
-    deepcache: Annotated[int | None, option("engine", "deepcache")] = None,
-    device: Annotated[str | None, option("engine", "device")] = None,
-    dtype: Annotated[str | None, option("engine", "dtype")] = None,
-    compile: Annotated[bool | None, option("engine", "compile", "--compile/--no-compile")] = None,
-    windows_per_batch: Annotated[int | None, option("engine", "windows_per_batch")] = None,
+    steps: Annotated[int | None, option("engine.latentsync", "steps")] = None,
+    guidance_scale: Annotated[float | None, option("engine.latentsync", "guidance_scale")] = None,
+    scheduler: Annotated[str | None, option("engine.latentsync", "scheduler")] = None,
+    deepcache: Annotated[int | None, option("engine.latentsync", "deepcache")] = None,
+    device: Annotated[str | None, option("engine.latentsync", "device")] = None,
+    dtype: Annotated[str | None, option("engine.latentsync", "dtype")] = None,
+    compile: Annotated[bool | None, option("engine.latentsync", "compile", "--compile/--no-compile")] = None,
+    windows_per_batch: Annotated[int | None, option("engine.latentsync", "windows_per_batch")] = None,
 ) -> None:
     """Measure how fast this machine makes faces: frames/s, ms by part, TFLOP/s, GPU memory."""
     from flows.cli.bench import bench as measure
 
     given = overrides(
         engine__name=engine,
-        engine__weights=weights,
-        engine__steps=steps,
-        engine__guidance_scale=guidance_scale,
-        engine__scheduler=scheduler,
-        engine__deepcache=deepcache,
-        engine__device=device,
-        engine__dtype=dtype,
-        engine__compile=compile,
-        engine__windows_per_batch=windows_per_batch,
+        engine__latentsync__weights=weights,
+        engine__latentsync__steps=steps,
+        engine__latentsync__guidance_scale=guidance_scale,
+        engine__latentsync__scheduler=scheduler,
+        engine__latentsync__deepcache=deepcache,
+        engine__latentsync__device=device,
+        engine__latentsync__dtype=dtype,
+        engine__latentsync__compile=compile,
+        engine__latentsync__windows_per_batch=windows_per_batch,
     )
     measure(load_settings(None, given).engine, random_weights, windows)
 

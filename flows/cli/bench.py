@@ -10,20 +10,21 @@ from rich.table import Table
 from flows.cli.bench_clip import FPS, BenchClip, measure_path, median_ms, random_voice, time_frames
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.protocol import WINDOW_FRAMES, Engine
-from latentsync.engines.registry import PINNED_PX, load_engine
+from latentsync.engines.registry import load_engine
+from latentsync.engines.settings import EngineSettings
 from latentsync.errors import LipsyncError
-from latentsync.settings import EngineSettings
 
 
 def bench(settings: EngineSettings, random_weights: bool, windows: int) -> None:
     """Measure and print: whole path, parts, memory; with ``random_weights`` no files are needed."""
-    engine = _random_engine(settings) if random_weights else load_engine(settings)
+    random = settings.spec.load_random if random_weights else None
+    engine = random(settings.own, 0) if random else load_engine(settings)
     warm_up = 2 * engine.windows_per_batch
     frames = WINDOW_FRAMES * (windows + warm_up)
     with tempfile.TemporaryDirectory() as folder:
         clip = BenchClip(Path(folder), frames, engine.resolution_px)
         voice = Path(folder) / "voice.npy"
-        random_voice(settings.name, frames, voice)
+        random_voice(engine, frames, voice)
         session = engine.session(voice, FPS, clip.context())
         speed = measure_path(clip, session, engine, warm_up * WINDOW_FRAMES)
         rows = [
@@ -39,22 +40,6 @@ def bench(settings: EngineSettings, random_weights: bool, windows: int) -> None:
     _show(rows + _ffmpeg_parts())
 
 
-def _random_engine(settings: EngineSettings) -> Engine:
-    if settings.name == "warp":
-        return load_engine(settings)
-    return LatentSyncEngine.random(
-        resolution_px=PINNED_PX.get(settings.name, 512),
-        device=settings.device,
-        dtype=settings.dtype,
-        steps=settings.steps,
-        guidance_scale=settings.guidance_scale,
-        scheduler=settings.scheduler,
-        deepcache=settings.deepcache or None,
-        compile=settings.compile,
-        windows_per_batch=settings.windows_per_batch or "auto",
-    )
-
-
 def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:
     """Times of VAE and UNet for one batch, the arithmetic reached, and memory."""
     batch, size = engine.workload.windows, engine.resolution_px
@@ -65,13 +50,13 @@ def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:
     wait = torch.cuda.synchronize if engine.device.type == "cuda" else lambda: None
     parts = {
         "VAE encode": median_ms(lambda: engine.encode(faces), 3, wait),
-        f"UNet, {engine.options.steps} steps": median_ms(lambda: engine.denoise(tokens, masked, reference), 3, wait),
+        f"UNet, {engine.settings.steps} steps": median_ms(lambda: engine.denoise(tokens, masked, reference), 3, wait),
         "VAE decode": median_ms(lambda: engine.decode(latents, faces), 3, wait),
     }
     rows = [(name, f"{ms / batch:.1f} ms per window") for name, ms in parts.items()]
-    tflop = _unet_tflop(engine) * engine.options.steps
+    tflop = _unet_tflop(engine) * engine.settings.steps
     unet_ms = next(ms for name, ms in parts.items() if name.startswith("UNet")) / batch
-    if not engine.options.deepcache:
+    if not engine.settings.deepcache:
         rows.append(("UNet arithmetic", f"{tflop:.0f} TFLOP per window, {1000 * tflop / unet_ms:.0f} TFLOP/s"))
     if engine.device.type == "cuda":
         rows.append(("GPU memory", f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB allocated at the peak"))
@@ -82,7 +67,7 @@ def _unet_tflop(engine: LatentSyncEngine) -> float:
     """Operations of one UNet step on one window, guidance included, as torch counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    passes = 2 if engine.options.guidance_scale > 1 else 1  # counted once: both may not fit side by side
+    passes = 2 if engine.settings.guidance_scale > 1 else 1  # counted once: both may not fit side by side
     size = engine.resolution_px // 8
     kind = {"device": engine.device, "dtype": engine.dtype}
     sample = torch.zeros(1, 13, WINDOW_FRAMES, size, size, **kind)

@@ -4,6 +4,7 @@ Imports neither Prefect, mediapipe nor ffmpeg: it runs on any machine with torch
 """
 
 import time
+import wave
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from latentsync.segments.faces import FaceSource, generate_faces
 
 LAYOUT = PixelLayout(width=1080, height=1920, chroma_shift_x=1, chroma_shift_y=1, bit_depth=8)
 FPS = Fraction(25)
+SAMPLE_RATE_HZ = 16_000  # of a voice, as engines want it
 PASTE_AHEAD = 32  # frames that may wait to be pasted
 RAW_FRAMES = 32  # on disk, shown again and again
 FACE_POINTS = np.array([[480, 640], [600, 640], [540, 720]], np.float64)  # brows and nose, source pixels
@@ -68,13 +70,14 @@ class BenchClip:
             return align_face(next(frames), self.track[index]["matrix"], self.resolution_px)
 
 
-def random_voice(engine_name: str, frames: int, out: Path) -> None:
-    """Write voice features of the engine's shape with nothing to say."""
-    random = np.random.default_rng(2)
-    if engine_name == "warp":
-        np.save(out, random.integers(0, 200, (frames, 2), np.int16))
-    else:
-        np.save(out, random.standard_normal((int(frames * 50 / FPS), 5, 384), np.float32))
+def random_voice(engine: Engine, frames: int, out: Path) -> None:
+    """Write the engine's features of a voice that only hisses."""
+    samples = np.random.default_rng(2).normal(0, 3000, int(frames / FPS * SAMPLE_RATE_HZ)).astype("<i2")
+    wav = out.with_suffix(".wav")
+    with wave.open(str(wav), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE_HZ, len(samples), "NONE", ""))
+        file.writeframes(samples.tobytes())
+    engine.extract_voice(wav, FPS, frames, out)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from latentsync.settings import EngineSettings
+from latentsync.engines.settings import EngineSettings
 from tasks.warm import WARM_ENGINE
 
 

@@ -12,24 +12,24 @@ import numpy as np
 
 from latentsync.engines.gpu_queue import gpu_place, visible_gpus
 from latentsync.engines.protocol import Engine
-from latentsync.errors import WeightsError
+from latentsync.engines.settings import EngineSettings
 from latentsync.records import file_sha256
-from latentsync.settings import EngineSettings, Settings
+from latentsync.settings import Settings
+from latentsync.versions import versions
 
 log = logging.getLogger(__name__)
 _loading = threading.Lock()
 _engines: dict[int, tuple[EngineSettings, Engine]] = {}  # the last of each GPU: older ones would keep their networks
 
-PINNED_PX = {"warp": 512, "latentsync-1.6": 512, "latentsync-1.5": 256}
-
 
 def resolution_px(settings: EngineSettings) -> int:
     """Side of the engine's aligned faces. Raises ``WeightsError`` when the weights do not tell."""
-    if settings.name in PINNED_PX:
-        return PINNED_PX[settings.name]
-    from latentsync.engines.diffusion.checkpoints import resolution_of
+    return settings.spec.resolution_px(settings.own)
 
-    return resolution_of(_weights(settings))
+
+def uses_gpu(settings: EngineSettings) -> bool:
+    """Whether the engine occupies a GPU while it generates."""
+    return settings.spec.uses_gpu(settings.own)
 
 
 def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
@@ -40,23 +40,21 @@ def load_engine(settings: EngineSettings, gpu: int = 0) -> Engine:
     with _loading:
         kept, engine = _engines.get(gpu, (None, None))
         if engine is None or kept != settings:
-            engine = _load(settings, gpu)
+            log.info("loading engine %s", settings.name)
+            engine = settings.spec.load(settings.own, gpu)
             _engines[gpu] = settings, engine
         return engine
 
 
 def check_engine(settings: EngineSettings, here: bool) -> None:
-    """Refuse weights that are not there or not whole and, if it shall run ``here``, a GPU that is missing."""
-    if settings.name == "warp":
-        return
-    weights = _weights(settings)
+    """Refuse weights that are not there or not whole and, if it shall run ``here``, a GPU that is missing.
+
+    Raises ``WeightsError`` or ``InputError``.
+    """
     resolution_px(settings)
     if here:
-        from latentsync.engines.diffusion.checkpoints import check
-
         load_engine(settings)
-        if findings := check(weights):
-            raise WeightsError("; ".join(findings))
+        settings.spec.check(settings.own)
 
 
 @contextmanager
@@ -70,68 +68,43 @@ def engine_on_gpu(settings: Settings, on_wait: Callable[[], None]) -> Iterator[E
 
 
 def engine_identity(settings: EngineSettings) -> dict[str, object]:
-    """The settings that change what the engine makes, with the digest of its weights; no others."""
-    if settings.name == "warp":
-        return {"name": settings.name, "strength": settings.strength}
-    fields = {"name", "steps", "guidance_scale", "seed", "scheduler", "deepcache", "deepcache_branch", "dtype"}
-    return {**settings.model_dump(include=fields), "weights": _weights_digest(settings)}
+    """All that changes the engine's faces: for the keys of generated clips."""
+    return _identity(settings, settings.spec.where_or_how_fast)
+
+
+def voice_identity(settings: EngineSettings) -> dict[str, object]:
+    """All of the engine that changes its voice features: for their key."""
+    return _identity(settings, settings.spec.where_or_how_fast | settings.spec.after_voice)
+
+
+def sees_whole_clip(settings: EngineSettings) -> bool:
+    """Whether a face depends on more of the clip's mouths than those of its window."""
+    return settings.spec.sees_whole_clip
 
 
 def voice_rows(settings: EngineSettings, voice: Path, fps: Fraction, windows: np.ndarray) -> bytes:
     """The voice features that these (W, 2) windows hear, as bytes."""
-    rows = np.load(voice, mmap_mode="r")
     if not len(windows):
         return b""
-    start, end = int(windows[0, 0]), int(windows[-1, 1])
-    if settings.name != "warp":  # 50 Hz; a frame hears rows c-4 .. c+5
-        start, end = max(int(start * 50 / fps) - 4, 0), int((end - 1) * 50 / fps) + 6
-    return np.ascontiguousarray(rows[start:end]).tobytes()
+    first, last = (settings.spec.rows_heard(int(frame), fps) for frame in (windows[0, 0], windows[-1, 1] - 1))
+    rows = np.load(voice, mmap_mode="r")
+    return np.ascontiguousarray(rows[max(first.start, 0) : last.stop]).tobytes()
 
 
-def uses_gpu(settings: EngineSettings) -> bool:
-    """Whether the engine occupies a GPU while it generates."""
-    return settings.name != "warp" and settings.device != "cpu"
+def _identity(settings: EngineSettings, without: frozenset[str]) -> dict[str, object]:
+    spec, own = settings.spec, settings.own
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "libraries": versions(spec.libraries),
+        "settings": {name: _content(value) for name, value in own if name not in without},
+    }
 
 
-def _load(settings: EngineSettings, gpu: int) -> Engine:
-    log.info("loading engine %s", settings.name)
-    if settings.name == "warp":
-        from latentsync.engines.warp.engine import WarpEngine
-
-        return WarpEngine(strength=settings.strength)
-    from latentsync.engines.diffusion.engine import LatentSyncEngine
-
-    return LatentSyncEngine.load(
-        _weights(settings),
-        resolution_px=resolution_px(settings),
-        device=settings.device if settings.device == "cpu" else f"cuda:{gpu}",
-        dtype=settings.dtype,
-        steps=settings.steps,
-        guidance_scale=settings.guidance_scale,
-        seed=settings.seed,
-        scheduler=settings.scheduler,
-        deepcache=settings.deepcache or None,
-        deepcache_branch=settings.deepcache_branch,
-        compile=settings.compile,
-        windows_per_batch=settings.windows_per_batch or "auto",
-        gpu_high_watermark_gib=settings.gpu_high_watermark_gib,
-        gpu_low_watermark_gib=settings.gpu_low_watermark_gib,
-    )
-
-
-def _weights(settings: EngineSettings) -> Path:
-    if settings.weights is None:
-        raise WeightsError(
-            f"engine {settings.name} needs its weights: give --weights DIR "
-            "(lipsync weights fetch DIR downloads them), or use --engine warp for a preview"
-        )
-    return settings.weights
-
-
-def _weights_digest(settings: EngineSettings) -> str:
-    if settings.weights is None:
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in settings.weights.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(settings.weights)} {file_sha256(path)}\n".encode())
-    return digest.hexdigest()
+def _content(value: object) -> object:
+    """A setting as it is, but of a file or folder what is in it."""
+    if not isinstance(value, Path):
+        return value
+    files = sorted(path for path in value.rglob("*") if path.is_file()) if value.is_dir() else [value]
+    lines = [f"{path.relative_to(value)} {file_sha256(path)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

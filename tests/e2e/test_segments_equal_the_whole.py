@@ -43,8 +43,8 @@ def test_face_clips_of_segments_equal_those_of_the_whole(
     engine: dict = {"name": "warp"}
     if windows_per_batch:
         weights = write_tiny_weights(tmp_path / "weights")
-        engine = {"name": "latentsync", "weights": str(weights), "device": "cpu", "steps": 2}
-        engine["windows_per_batch"] = windows_per_batch
+        own = {"weights": str(weights), "device": "cpu", "steps": 2, "windows_per_batch": windows_per_batch}
+        engine = {"name": "latentsync", "latentsync": own}
     job, whole_plan, whole = face_clips(clip, tmp_path / "work", 1000, engine)
     _, parts_plan, parts = face_clips(clip, tmp_path / "work", 2, engine)
     assert len(whole_plan.segments) == 1

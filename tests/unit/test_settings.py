@@ -6,13 +6,19 @@ from pydantic import ValidationError
 
 from configs.loader import disk_profile, load_settings
 from latentsync.errors import InputError
+from latentsync.group import Group
 from latentsync.settings import FaceSettings, Settings, TimingSettings
 
 
 def test_every_setting_is_described_for_the_form() -> None:
-    for group in Settings.model_fields:
-        for name, field in type(getattr(Settings(), group)).model_fields.items():
-            assert field.description, f"{group}.{name} has no description"
+    def check(group: Group) -> None:
+        for name, field in type(group).model_fields.items():
+            value = getattr(group, name)
+            assert field.description or group == Settings(), f"{type(group).__name__}.{name} has no description"
+            if isinstance(value, Group):
+                check(value)
+
+    check(Settings())
 
 
 @pytest.mark.parametrize(
@@ -66,9 +72,11 @@ def test_a_bad_file_is_refused_by_name_value_and_limit(tmp_path: Path, content: 
     assert "job.yaml" in str(refused.value)
 
 
-def test_engine_presets_match_the_engines() -> None:
-    for name in ("warp", "latentsync-1.5", "latentsync-1.6"):
-        assert load_settings(None, {"engine": {"name": name}}).engine.name == name
+def test_options_of_an_engine_go_over_those_of_the_file_one_by_one(tmp_path: Path) -> None:
+    config = tmp_path / "job.yaml"
+    config.write_text("engine: {name: latentsync, latentsync: {steps: 5, seed: 2}}\n")
+    own = load_settings(config, {"engine": {"latentsync": {"seed": 3}}}).engine.latentsync
+    assert (own.steps, own.seed) == (5, 3)
 
 
 def test_an_unknown_disk_profile_lists_the_known_ones() -> None:

@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from latentsync.engines.diffusion.memory import (
 from latentsync.engines.diffusion.networks import Models, Networks, Place, published_networks, random_networks
 from latentsync.engines.diffusion.random_weights import Size
 from latentsync.engines.diffusion.sampling import DeepCache, denoise
+from latentsync.engines.diffusion.spec import LatentSyncSettings, weights_folder
 from latentsync.engines.diffusion.voice import frame_tokens, write_features
 from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, FaceWindow
 from latentsync.errors import InputError
@@ -33,57 +33,44 @@ LATENT_CHANNELS = 4
 MODEL_NUMBERS = 1_360_000_000  # weights of UNet, VAE and whisper
 
 
-@dataclass(frozen=True)
-class EngineOptions:
-    """How the engine computes; by default as the reference does."""
-
-    device: str = "auto"  # auto: the first CUDA GPU; cpu only when asked for
-    dtype: str = "auto"  # bfloat16, float16 or float32; auto: by the GPU's capability
-    steps: int = 20
-    guidance_scale: float = 1.5
-    seed: int = 1247
-    scheduler: str = "ddim"
-    deepcache: int | None = None  # a full pass every n-th step; None: every step
-    deepcache_branch: int = 0
-    compile: bool = True  # on CUDA, for full windows
-    windows_per_batch: int | Literal["auto"] = "auto"
-    gpu_high_watermark_gib: float | None = None
-    gpu_low_watermark_gib: float | None = None
-
-
 class LatentSyncEngine:
     """LatentSync on one device; loads its networks at the first use and keeps them.
 
     Its parts can be called one by one: ``encode``, ``denoise``, ``decode``, for B windows of F frames.
     """
 
-    def __init__(self, resolution_px: int, options: EngineOptions, networks: Callable[[Place], Networks]):
+    def __init__(
+        self, settings: LatentSyncSettings, resolution_px: int, gpu: int, networks: Callable[[Place], Networks]
+    ):
         self.resolution_px = resolution_px
-        self.options = options
-        self.device = pick_device(options.device)
-        self.dtype = pick_dtype(options.dtype, self.device)
-        self._networks = networks(Place(resolution_px, self.device, self.dtype, options.compile))
+        self.settings = settings
+        self.device = pick_device(settings.device, gpu)
+        self.dtype = pick_dtype(settings.dtype, self.device)
+        self._networks = networks(Place(resolution_px, self.device, self.dtype, settings.compile))
         self._ladder = Ladder(self._first_workload())
         self.windows_per_batch = self._ladder.workload.windows  # the grid of batches: fixed from the start
         size = resolution_px // PIXELS_PER_LATENT
         noise = torch.randn(
-            (1, LATENT_CHANNELS, 1, size, size), generator=torch.Generator().manual_seed(options.seed)
+            (1, LATENT_CHANNELS, 1, size, size), generator=torch.Generator().manual_seed(settings.seed)
         )  # on the CPU: the same on every device
         self._noise = noise.to(self.device)
 
     @classmethod
-    def load(cls, weights: Path, *, resolution_px: int, **options: Any) -> "LatentSyncEngine":
-        """Engine on a folder of weights (see ``checkpoints``); ``options`` are those of ``EngineOptions``.
+    def load(cls, settings: LatentSyncSettings, *, resolution_px: int, gpu: int = 0) -> "LatentSyncEngine":
+        """Engine on a folder of weights (see ``checkpoints``), on the GPU of index ``gpu`` unless on the CPU.
 
-        Engines that differ in other options than device, dtype and compile share their networks.
+        Engines that differ in other settings than device, dtype and compile share their networks.
         Raises ``WeightsError`` for missing files or another resolution, ``InputError`` without a GPU.
         """
-        return cls(resolution_px, EngineOptions(**options), lambda place: published_networks(weights, place))
+        weights = weights_folder(settings)
+        return cls(settings, resolution_px, gpu, lambda place: published_networks(weights, place))
 
     @classmethod
-    def random(cls, size: Size = "full", *, resolution_px: int = 512, **options: Any) -> "LatentSyncEngine":
+    def random(
+        cls, settings: LatentSyncSettings, *, size: Size = "full", resolution_px: int = 512, gpu: int = 0
+    ) -> "LatentSyncEngine":
         """Engine on random weights, for measurements and tests; otherwise as ``load``."""
-        return cls(resolution_px, EngineOptions(**options), lambda place: random_networks(size, place))
+        return cls(settings, resolution_px, gpu, lambda place: random_networks(size, place))
 
     @property
     def models(self) -> Models:
@@ -134,7 +121,7 @@ class LatentSyncEngine:
         """Latents (B, 4, F, h, w) of faces that say ``tokens`` (B*F, T, C)."""
         windows, _, frames = masked_latents.shape[:3]
         full = frames == WINDOW_FRAMES and windows == self.workload.windows
-        models, options = self.models, self.options
+        models, settings = self.models, self.settings
         return denoise(
             models.full_unet if full else models.unet,
             self._noise,
@@ -142,10 +129,10 @@ class LatentSyncEngine:
             models.codec.latent_mask,
             masked_latents,
             reference_latents,
-            steps=options.steps,
-            guidance_scale=options.guidance_scale,
-            scheduler=options.scheduler,
-            deepcache=DeepCache(options.deepcache, options.deepcache_branch) if options.deepcache else None,
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+            scheduler=settings.scheduler,
+            deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
             split_guidance=self.workload.split_guidance,
         )
 
@@ -160,18 +147,17 @@ class LatentSyncEngine:
         return self.decode(latents, on_device).cpu().numpy()
 
     def _first_workload(self) -> Workload:
-        guided = self.options.guidance_scale > 1
+        guided = self.settings.guidance_scale > 1
         workload = Workload(windows=1, vae_frames=MAX_VAE_FRAMES, split_guidance=not guided)
         if self.device.type == "cuda":
             to_load = 0 if self._networks.are_loaded else MODEL_NUMBERS * self.dtype.itemsize
             free = torch.cuda.mem_get_info(self.device)[0] - to_load
             workload = workload_that_fits(free, self.resolution_px, self.dtype.itemsize, guided)
-        asked = self.options.windows_per_batch
-        return workload if asked == "auto" else replace(workload, windows=asked)
+        return replace(workload, windows=self.settings.windows_per_batch or workload.windows)
 
     def _watermarks(self) -> Watermarks:
         total = torch.cuda.get_device_properties(self.device).total_memory
-        return Watermarks.of_gpu(total, self.options.gpu_low_watermark_gib, self.options.gpu_high_watermark_gib)
+        return Watermarks.of_gpu(total, self.settings.gpu_low_watermark_gib, self.settings.gpu_high_watermark_gib)
 
     def _used_bytes(self) -> int:
         free, total = torch.cuda.mem_get_info(self.device)
@@ -204,8 +190,8 @@ class LatentSyncSession:
         return frame_tokens(self._voice, window.start, window.start + len(window.faces), self._fps)
 
 
-def pick_device(name: str) -> torch.device:
-    """The device to compute on; raises ``InputError`` when it is not there."""
+def pick_device(name: str, gpu: int = 0) -> torch.device:
+    """The CPU, or the GPU of index ``gpu``; raises ``InputError`` when it is not there."""
     if name == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -214,10 +200,9 @@ def pick_device(name: str) -> torch.device:
             f"{torch.__version__}: check nvidia-smi and the CUDA build of torch, use --engine warp for a preview, "
             "or --device cpu to wait for minutes per second of video"
         )
-    device = torch.device("cuda:0" if name == "auto" else name)
-    if (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"there is no {name}: {torch.cuda.device_count()} CUDA GPUs are visible")
-    return device
+    if gpu >= torch.cuda.device_count():
+        raise InputError(f"there is no GPU {gpu}: {torch.cuda.device_count()} CUDA GPUs are visible")
+    return torch.device("cuda", gpu)
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:

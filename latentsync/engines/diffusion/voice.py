@@ -14,13 +14,12 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from latentsync.engines.diffusion.mel import SAMPLE_RATE_HZ, Voice, log_mel, loudest
+from latentsync.engines.diffusion.spec import rows_heard
 from latentsync.engines.diffusion.whisper import WhisperEncoder, load_whisper
 from latentsync.errors import InputError
 
-ROWS_PER_SECOND = 50  # one row per two mel frames
 HOP_ROWS = 750  # 15 s between windows of 30 s: the middle 15 s of each are kept
 FADE_ROWS = 50  # 1 s, where the kept parts meet
-ROWS_BEFORE, ROWS_AFTER = 4, 6  # a video frame hears rows [c - 4, c + 6)
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,9 @@ def frame_tokens(path: Path, start: int, end: int, fps: Fraction) -> np.ndarray:
     would count every page read so far as resident memory.
     """
     rows = np.load(path, mmap_mode="r")
-    centres = np.array([int(frame * ROWS_PER_SECOND / fps) for frame in range(start, end)])
-    index = centres[:, None] + np.arange(-ROWS_BEFORE, ROWS_AFTER)
+    index = np.array([rows_heard(frame, fps) for frame in range(start, end)])
     heard = rows[np.clip(index, 0, len(rows) - 1)]
-    return heard.reshape(len(centres), -1, rows.shape[-1])
+    return heard.reshape(len(index), -1, rows.shape[-1])
 
 
 @torch.no_grad()

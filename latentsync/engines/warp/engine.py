@@ -15,19 +15,20 @@ from latentsync.engines.protocol import ClipContext, FaceWindow
 from latentsync.engines.warp.canvas import WarpCanvas
 from latentsync.engines.warp.mouth_interior import Interior
 from latentsync.engines.warp.mouth_shape import RestingMouth, measure, resting_mouth, target_shape
+from latentsync.engines.warp.spec import RESOLUTION_PX, WarpSettings, rows_heard
 from latentsync.engines.warp.voice import decode_mouth, extract_mouth
 
 MIN_OWN_GAP = 0.12  # of half the mouth's width: below this a clip's mouth shows no inside
 
 
 class WarpEngine:
-    """Engine that needs nothing but the clip; ``strength`` scales the opening of the mouth."""
+    """Engine that needs nothing but the clip."""
 
-    resolution_px = 512
+    resolution_px = RESOLUTION_PX
     windows_per_batch = 1
 
-    def __init__(self, strength: float = 1.0) -> None:
-        self.strength = strength
+    def __init__(self, settings: WarpSettings) -> None:
+        self.settings = settings
         self._canvas = WarpCanvas.of_size(self.resolution_px)
 
     def preload(self) -> None:
@@ -39,16 +40,19 @@ class WarpEngine:
 
     def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "WarpSession":
         """Bind to a voice (from ``extract_voice``) and a clip."""
-        return WarpSession(self._canvas, np.load(voice, mmap_mode="r"), clip, self.strength)
+        return WarpSession(self._canvas, np.load(voice, mmap_mode="r"), clip, fps, self.settings.strength)
 
 
 class WarpSession:
     """One job's voice and clip; each face depends on itself, its place and the clip's statistics."""
 
-    def __init__(self, canvas: WarpCanvas, voice: np.ndarray, clip: ClipContext, strength: float) -> None:
+    def __init__(
+        self, canvas: WarpCanvas, voice: np.ndarray, clip: ClipContext, fps: Fraction, strength: float
+    ) -> None:
         self._canvas = canvas
         self._voice = voice
         self._clip = clip
+        self._fps = fps
         self._strength = strength
         self._rest = resting_mouth(clip.mouth)
 
@@ -70,9 +74,10 @@ class WarpSession:
 
     def _sound(self, position: int) -> tuple[float, float]:
         """Opening and width at an output frame; closed after the voice's end."""
-        if position >= len(self._voice):
+        row = rows_heard(position, self._fps).start
+        if row >= len(self._voice):
             return 0.0, 0.0
-        opening, width = decode_mouth(self._voice[position])
+        opening, width = decode_mouth(self._voice[row])
         return float(opening) * self._strength, float(width)
 
     @cached_property

@@ -3,15 +3,17 @@ import weakref
 
 import pytest
 
+from latentsync.engines.diffusion.spec import LatentSyncSettings
 from latentsync.engines.registry import load_engine
-from latentsync.settings import EngineSettings
+from latentsync.engines.settings import EngineSettings
 from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 
 
 def engine(weights, **options):
-    return load_engine(EngineSettings(name="latentsync", weights=weights, device="cpu", **options))
+    own = LatentSyncSettings(weights=weights, device="cpu", **options)
+    return load_engine(EngineSettings(name="latentsync", latentsync=own))
 
 
 def test_the_engine_stays_for_the_next_job(tmp_path):

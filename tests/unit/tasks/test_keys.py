@@ -116,7 +116,7 @@ def test_the_track_matters_only_where_the_segment_is(world: World) -> None:
     "settings",
     [
         {"run": {"workers": 7, "retries": 0, "disk_profile": "pl0", "report_dir": "/r", "cache": False}},
-        {"engine": {"device": "cpu", "gpu_high_watermark_gib": 9, "seed": 3}},  # the warp engine has no seed
+        {"engine": {"latentsync": {"seed": 3}}},  # of another engine
     ],
 )
 def test_settings_that_do_not_change_the_result_are_not_in_the_key(world: World, settings: dict) -> None:
@@ -127,9 +127,9 @@ def test_settings_that_do_not_change_the_result_are_not_in_the_key(world: World,
 
 def test_the_engine_and_its_strength_are_in_the_key(world: World) -> None:
     before = world.generate_key()
-    world.settings = {"engine": {"strength": 1.5}}
+    world.settings = {"engine": {"warp": {"strength": 1.5}}}
     stronger = world.generate_key()
-    world.settings = {"engine": {"name": "latentsync-1.6", "seed": 1}}
+    world.settings = {"engine": {"name": "latentsync-1.6", "latentsync": {"seed": 1}}}
     seeded = world.generate_key()
     assert len({before, stronger, seeded}) == 3
 

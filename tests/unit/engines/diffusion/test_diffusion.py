@@ -7,6 +7,7 @@ import torch
 
 from latentsync.engines.diffusion.engine import LatentSyncEngine, pick_dtype
 from latentsync.engines.diffusion.memory import Workload
+from latentsync.engines.diffusion.spec import LatentSyncSettings
 from latentsync.engines.protocol import ClipContext, FaceWindow
 from latentsync.errors import InputError, TransientError, WeightsError
 from tests.unit.engines.diffusion.tiny_weights import (
@@ -19,6 +20,10 @@ from tests.unit.engines.signals import speech_like, write_wav
 FPS = Fraction(25)
 CLIP = ClipContext(mouth=np.zeros((0, 0, 2), np.float32), read_face=lambda index: np.zeros(0))
 on_cpu = {"device": "cpu", "steps": 2}
+
+
+def load(weights: Path, resolution_px: int = RESOLUTION_PX, **settings) -> LatentSyncEngine:
+    return LatentSyncEngine.load(LatentSyncSettings(weights=weights, **settings), resolution_px=resolution_px)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +41,7 @@ def weights(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(weights) -> LatentSyncEngine:
-    return LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, windows_per_batch=2, **on_cpu)
+    return load(weights, windows_per_batch=2, **on_cpu)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +90,7 @@ class TestGeneration:
 
     def test_the_seed_matters_and_only_the_seed(self, weights, engine, voice):
         made = [
-            LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, seed=seed, **on_cpu)
-            .session(voice, FPS, CLIP)
-            .generate([window(0, 4)])[0]
+            load(weights, seed=seed, **on_cpu).session(voice, FPS, CLIP).generate([window(0, 4)])[0]
             for seed in (1247, 1247, 1)
         ]
         assert np.array_equal(made[0], made[1])
@@ -101,9 +104,9 @@ class TestGeneration:
         batch, without = [window(0, 4)], {**on_cpu, "steps": 3}
         if "deepcache_branch" in options:
             without["deepcache"] = 2
-        base = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **without)
+        base = load(weights, **without)
         usual = base.session(voice, FPS, CLIP).generate(batch)[0]
-        other = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **{**without, **options})
+        other = load(weights, **{**without, **options})
         assert not np.array_equal(other.session(voice, FPS, CLIP).generate(batch)[0], usual)
 
     def test_shortage_of_memory_shrinks_the_work_and_the_faces_come_out_all_the_same(
@@ -111,7 +114,7 @@ class TestGeneration:
     ):
         batch = [window(0), window(16)]
         expected = engine.session(voice, FPS, CLIP).generate(batch)
-        short = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, windows_per_batch=2, **on_cpu)
+        short = load(weights, windows_per_batch=2, **on_cpu)
         unet = short.models.unet
         usual_forward = unet.forward
 
@@ -128,7 +131,7 @@ class TestGeneration:
             assert np.abs(one.astype(int) - other).max() <= 1
 
     def test_a_shortage_that_stays_is_a_passing_failure(self, weights, voice, monkeypatch):
-        engine = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **on_cpu)
+        engine = load(weights, **on_cpu)
 
         def forward(*args: object, **options: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -146,20 +149,21 @@ class TestGeneration:
         assert np.array_equal(engine.decode(latents, on_device)[0].numpy(), whole)
 
     def test_random_weights_need_no_files(self):
-        engine = LatentSyncEngine.random("tiny", resolution_px=RESOLUTION_PX, **on_cpu)
+        settings = LatentSyncSettings(**on_cpu)
+        engine = LatentSyncEngine.random(settings, size="tiny", resolution_px=RESOLUTION_PX)
         tokens = np.zeros((1, 2, 50, 32), np.float32)
         (made,) = engine.generate(window(0, 2).faces[None], tokens)
         assert made.shape == (2, RESOLUTION_PX, RESOLUTION_PX, 3)
 
     def test_models_are_loaded_once(self, weights):
-        engine = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **on_cpu)
+        engine = load(weights, **on_cpu)
         assert engine.models is engine.models
 
 
 def test_weights_of_another_resolution_are_refused(tmp_path):
     weights = write_tiny_unet_and_whisper(tmp_path)
     with pytest.raises(WeightsError, match=r"made for 64 px .*, not for 512 px"):
-        LatentSyncEngine.load(weights, resolution_px=512, **on_cpu)
+        load(weights, 512, **on_cpu)
 
 
 @pytest.mark.parametrize(
@@ -171,14 +175,14 @@ def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path, missing):
     (folder / "vae" / "diffusion_pytorch_model.safetensors").touch()
     (folder / missing).unlink()
     with pytest.raises(WeightsError, match="lipsync weights fetch"):
-        LatentSyncEngine.load(folder, resolution_px=RESOLUTION_PX, **on_cpu)
+        load(folder, **on_cpu)
 
 
-@pytest.mark.parametrize("device", ["auto", "cuda:0"])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_without_a_gpu_the_remedies_are_named(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=r"needs a CUDA GPU.*--engine warp.*--device cpu"):
-        LatentSyncEngine.random("tiny", resolution_px=RESOLUTION_PX, device=device)
+        LatentSyncEngine.random(LatentSyncSettings(device=device), size="tiny", resolution_px=RESOLUTION_PX)
 
 
 @pytest.mark.parametrize(
@@ -196,15 +200,12 @@ def test_the_cpu_computes_in_full_numbers():
 
 
 def test_engines_with_other_options_share_their_networks(weights):
-    first, other = (
-        LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, device="cpu", steps=steps, seed=steps)
-        for steps in (2, 3)
-    )
+    first, other = (load(weights, device="cpu", steps=steps, seed=steps) for steps in (2, 3))
     assert first.models is other.models
 
 
 def test_networks_of_other_weights_take_the_place_of_the_last(weights, tmp_path):
-    first = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **on_cpu)
-    other = LatentSyncEngine.load(write_tiny_weights(tmp_path), resolution_px=RESOLUTION_PX, **on_cpu)
-    again = LatentSyncEngine.load(weights, resolution_px=RESOLUTION_PX, **on_cpu)
+    first = load(weights, **on_cpu)
+    other = load(write_tiny_weights(tmp_path), **on_cpu)
+    again = load(weights, **on_cpu)
     assert len({id(engine.models) for engine in (first, other, again)}) == 3

@@ -10,6 +10,7 @@ from latentsync.engines.warp.canvas import WarpCanvas
 from latentsync.engines.warp.engine import WarpEngine
 from latentsync.engines.warp.mouth_interior import Interior
 from latentsync.engines.warp.mouth_shape import contour, measure, resting_mouth, target_shape
+from latentsync.engines.warp.spec import WarpSettings
 
 FPS = Fraction(25)
 SIZE = 512
@@ -68,7 +69,7 @@ def speak(
     """Faces (24, 512, 512, 3) from windows of the given sizes."""
     voice = tmp_path / "voice.npy"
     np.save(voice, np.stack([opening, np.zeros(len(opening))], axis=1).astype(np.int16))
-    session = WarpEngine().session(voice, FPS, ClipContext(mouth=mouth, read_face=lambda n: faces[n]))
+    session = WarpEngine(WarpSettings()).session(voice, FPS, ClipContext(mouth=mouth, read_face=lambda n: faces[n]))
     starts = np.cumsum((0, *sizes[:-1]))
     windows = [FaceWindow(int(a), faces[a : a + n], mouth[a : a + n]) for a, n in zip(starts, sizes, strict=True)]
     return np.concatenate(session.generate(windows))
@@ -107,7 +108,7 @@ def test_a_segment_alone_is_the_same_as_in_the_whole(tmp_path: Path) -> None:
     opening = 120 + 100 * np.cos(np.arange(FRAMES))
     whole = speak(tmp_path, opening)
     clip = ClipContext(mouth=MOUTH, read_face=lambda n: FACES[n])
-    session = WarpEngine().session(tmp_path / "voice.npy", FPS, clip)
+    session = WarpEngine(WarpSettings()).session(tmp_path / "voice.npy", FPS, clip)
     alone = session.generate([FaceWindow(9, FACES[9:13], MOUTH[9:13])])[0]
     np.testing.assert_array_equal(whole[9:13], alone)
 
