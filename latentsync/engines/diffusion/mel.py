@@ -82,26 +82,8 @@ def _log_power(voice: Voice, start: int, end: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> Tensor:
-    """Slaney's triangular filters of equal area, (MEL_BINS, FFT_SAMPLES // 2 + 1) float32."""
-    edges = _hz(np.linspace(0, _mel(SAMPLE_RATE_HZ / 2), MEL_BINS + 2))
-    frequencies = np.linspace(0, SAMPLE_RATE_HZ / 2, FFT_SAMPLES // 2 + 1)
-    rising = (frequencies - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    falling = (edges[2:, None] - frequencies) / np.diff(edges)[1:, None]
-    area = 2 / (edges[2:] - edges[:-2])
-    filters = np.maximum(0, np.minimum(rising, falling)) * area[:, None]
-    return torch.from_numpy(filters.astype(np.float32))
+    """Whisper's own filters, by transformers: (MEL_BINS, FFT_SAMPLES // 2 + 1) float32."""
+    from transformers import WhisperFeatureExtractor  # takes seconds, and generating needs none of it
 
-
-# Slaney's mel scale (Auditory Toolbox, 1998): linear to 1 kHz, then 27 steps per factor of 6.4.
-_LINEAR_HZ = 200 / 3
-_BREAK_HZ = 1000.0
-_LOG_STEP = np.log(6.4) / 27
-
-
-def _mel(hz: float) -> float:
-    return _BREAK_HZ / _LINEAR_HZ + np.log(hz / _BREAK_HZ) / _LOG_STEP if hz > _BREAK_HZ else hz / _LINEAR_HZ
-
-
-def _hz(mel: np.ndarray) -> np.ndarray:
-    break_mel = _BREAK_HZ / _LINEAR_HZ
-    return np.where(mel > break_mel, _BREAK_HZ * np.exp(_LOG_STEP * (mel - break_mel)), mel * _LINEAR_HZ)
+    extractor = WhisperFeatureExtractor(feature_size=MEL_BINS, sampling_rate=SAMPLE_RATE_HZ, n_fft=FFT_SAMPLES)
+    return torch.from_numpy(extractor.mel_filters.T.astype(np.float32))

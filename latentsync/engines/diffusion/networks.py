@@ -14,10 +14,11 @@ from latentsync.engines.diffusion.codec import FaceCodec
 from latentsync.engines.diffusion.models.unet import UNet
 from latentsync.engines.diffusion.random_weights import Size, random_unet, random_vae, random_whisper
 from latentsync.engines.diffusion.sampling import UNetCall
-from latentsync.engines.diffusion.whisper import WhisperEncoder, load_whisper
+from latentsync.engines.diffusion.whisper import load_whisper
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 RECOMPILE_LIMIT = 32  # a graph per workload of the ladder, with and without DeepCache
 
@@ -41,7 +42,7 @@ class NetworkMakers:
 
     unet: Callable[[torch.device, torch.dtype], UNet]
     vae: Callable[[torch.device, torch.dtype], "AutoencoderKL"]
-    whisper: Callable[[torch.device], WhisperEncoder]
+    whisper: Callable[[torch.device], "WhisperEncoder"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Networks:
             return self._models
 
     @property
-    def whisper(self) -> WhisperEncoder:
+    def whisper(self) -> "WhisperEncoder":
         """The encoder of the voice."""
         with self._loading:
             return self._whisper
@@ -89,7 +90,7 @@ class Networks:
         return Models(unet, full_unet, FaceCodec(vae, place.resolution_px, compiled))
 
     @cached_property
-    def _whisper(self) -> WhisperEncoder:
+    def _whisper(self) -> "WhisperEncoder":
         return self._makers.whisper(self._place.device)
 
 

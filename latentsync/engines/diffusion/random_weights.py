@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
-from latentsync.engines.diffusion.whisper import WhisperConfig, WhisperEncoder
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 Module = TypeVar("Module", bound=nn.Module)
 Size = Literal["full", "tiny"]
@@ -50,12 +50,20 @@ def random_vae(size: Size, device: Device = "cpu", dtype: torch.dtype = torch.fl
     return _initialised(vae, device, dtype)
 
 
-def random_whisper(size: Size, device: Device = "cpu") -> WhisperEncoder:
-    """A whisper encoder of the size of whisper tiny, or a smaller one."""
-    tiny = WhisperConfig(channels=TINY_UNET.cross_attention_dim, heads=2)
-    with torch.device("meta"):
-        encoder = WhisperEncoder(WhisperConfig() if size == "full" else tiny)
-    return _initialised(encoder, device, torch.float32)
+def random_whisper(size: Size, device: Device = "cpu") -> "WhisperEncoder":
+    """A whisper encoder of the size of whisper tiny, or a smaller one; the same for the same size."""
+    from transformers import WhisperConfig  # takes seconds
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    channels, heads = (384, 6) if size == "full" else (TINY_UNET.cross_attention_dim, 2)
+    config = WhisperConfig(
+        d_model=channels, encoder_attention_heads=heads, encoder_ffn_dim=4 * channels, encoder_layers=4
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = WhisperEncoder(config)
+    nn.Module.to(encoder.eval().requires_grad_(False), device)  # transformers' own `to` is mistyped
+    return encoder
 
 
 def _initialised(module: Module, device: Device, dtype: torch.dtype, seed: int = 0) -> Module:

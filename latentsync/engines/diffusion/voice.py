@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +16,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from latentsync.engines.diffusion.mel import SAMPLE_RATE_HZ, Voice, log_mel, loudest
 from latentsync.engines.diffusion.spec import rows_heard
-from latentsync.engines.diffusion.whisper import WhisperEncoder, load_whisper
+from latentsync.engines.diffusion.whisper import inner_layers, load_whisper
 from latentsync.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 HOP_ROWS = 750  # 15 s between windows of 30 s: the middle 15 s of each are kept
 FADE_ROWS = 50  # 1 s, where the kept parts meet
@@ -48,18 +52,18 @@ def extract_features(
     return write_features(audio, load_whisper(whisper_weights, device), out)
 
 
-def write_features(audio: Path, encoder: WhisperEncoder, out: Path) -> VoiceFeatures:
+def write_features(audio: Path, encoder: "WhisperEncoder", out: Path) -> VoiceFeatures:
     """``extract_features`` with an encoder that is loaded already, on the encoder's device."""
     voice = Voice(audio)
     rows = voice.mel_frames // 2
     if rows == 0:
         raise InputError(f"{audio} has {voice.samples} samples; a voice needs at least 320 (20 ms)")
     config = encoder.config
-    shape = (rows, config.layers + 1, config.channels)
+    shape = (rows, config.encoder_layers + 1, config.d_model)
     with open(out, "wb") as file:  # written in order, not through a map: a map would stay resident
         header = {"shape": shape, "descr": "<f4", "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in _faded(_windows(voice, encoder), config.positions):
+        for block in _faded(_windows(voice, encoder), config.max_source_positions):
             file.write(block.tobytes())
     return VoiceFeatures(out, voice.samples)
 
@@ -76,10 +80,9 @@ def frame_tokens(path: Path, start: int, end: int, fps: Fraction) -> np.ndarray:
     return heard.reshape(len(index), -1, rows.shape[-1])
 
 
-@torch.no_grad()
-def _windows(voice: Voice, encoder: WhisperEncoder) -> Iterator[tuple[int, np.ndarray]]:
+def _windows(voice: Voice, encoder: "WhisperEncoder") -> Iterator[tuple[int, np.ndarray]]:
     """First row and rows (T, layers, C) of each window; only a lone window is padded."""
-    positions, device = encoder.config.positions, encoder.positional_embedding.device
+    positions = encoder.config.max_source_positions
     rows = voice.mel_frames // 2
     peak = loudest(voice)
     last = max(rows - positions, 0)
@@ -87,7 +90,7 @@ def _windows(voice: Voice, encoder: WhisperEncoder) -> Iterator[tuple[int, np.nd
         end = min(2 * (start + positions), voice.mel_frames)
         mel = log_mel(voice, 2 * start, end, peak)
         mel = F.pad(mel, (0, 2 * positions - mel.shape[1]))  # zeros in the mel domain, as in training
-        yield start, encoder(mel[None].to(device))[0, : rows - start].cpu().numpy()
+        yield start, inner_layers(encoder, mel[None].to(encoder.device))[0, : rows - start].cpu().numpy()
 
 
 def _faded(windows: Iterator[tuple[int, np.ndarray]], positions: int) -> Iterator[np.ndarray]:

@@ -1,12 +1,9 @@
-"""Speech-like signals and a small random whisper."""
+"""Speech-like signals."""
 
 import wave
 from pathlib import Path
 
 import numpy as np
-import torch
-
-from latentsync.engines.diffusion.whisper import WhisperConfig, WhisperEncoder
 
 RATE = 16000
 
@@ -29,14 +26,4 @@ def write_wav(path: Path, samples: np.ndarray, rate: int = RATE, channels: int =
     with wave.open(str(path), "wb") as file:
         file.setparams((channels, 2, rate, len(samples) // channels, "NONE", ""))
         file.writeframes(samples.tobytes())
-    return path
-
-
-def write_random_whisper(path: Path, channels: int = 32) -> Path:
-    """A small random encoder in OpenAI's file form."""
-    torch.manual_seed(0)
-    config = WhisperConfig(channels=channels, heads=2, layers=2)
-    encoder = WhisperEncoder(config)
-    weights = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
-    torch.save({"dims": {"n_audio_head": config.heads}, "model_state_dict": weights}, path)
     return path

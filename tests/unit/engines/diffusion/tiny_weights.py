@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentsync.engines.diffusion.random_weights import TINY_UNET, random_unet, random_vae, random_whisper
+from tests.unit.engines.diffusion.whisper_files import write_openai
 
 RESOLUTION_PX = 64
 
@@ -27,9 +28,7 @@ def write_tiny_unet_and_whisper(folder: Path) -> Path:
     (folder / "whisper").mkdir(parents=True)
     unet, whisper = random_unet("tiny"), random_whisper("tiny")
     torch.save({"global_step": 7, "state_dict": unet.state_dict()}, folder / "latentsync_unet.pt")
-    encoder = {f"encoder.{name}": tensor for name, tensor in whisper.state_dict().items()}
-    dims = {"n_audio_head": whisper.config.heads}
-    torch.save({"dims": dims, "model_state_dict": encoder}, folder / "whisper" / "tiny.pt")
+    write_openai(folder / "whisper" / "tiny.pt", whisper)
     manifest = {"unet": published_form(), "resolution_px": RESOLUTION_PX}
     (folder / "weights.json").write_text(json.dumps(manifest))
     return folder
