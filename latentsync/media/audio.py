@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import av
 import ffmpeg
 
 from latentsync.errors import InternalError
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
+from latentsync.media.opening import media_input, open_media
 from latentsync.media.timeline import Timeline
 from latentsync.records import AudioInfo
 from latentsync.storage.atomic import whole_file
@@ -26,7 +26,7 @@ def extract_mono_16k(audio: AudioInfo, out: Path) -> Path:
     """Write the sound as 16 kHz mono 16-bit WAV of ``ceil(samples * 16000 / rate)`` samples."""
     samples = -(-audio.samples * VOICE_HZ // audio.sample_rate_hz)
     filters = f"{FROM_ZERO},aresample={VOICE_HZ},aformat=channel_layouts=mono,apad,atrim=end_sample={samples}"
-    sound = ffmpeg.input(str(audio.file.path))["a:0"]
+    sound = media_input(audio.file.path)["a:0"]
     with whole_file(out) as part:
         output = sound.output(str(part), af=filters, acodec="pcm_s16le", ar=VOICE_HZ, format="wav")
         run(output.global_args(*QUIET, "-y").compile(), audio.file.path)
@@ -49,7 +49,7 @@ def mux(
     """
     rate = aac_rate(audio.sample_rate_hz)
     total = output_samples(timeline, audio)
-    video = ffmpeg.input(str(video_only))["v:0"]
+    video = media_input(video_only)["v:0"]
     sound = _trimmed(audio, rate, 0, total)
     if tail == "original" and original and timeline.voice_frames < timeline.frames:
         voice = min(total, -(-audio.samples * rate // audio.sample_rate_hz))
@@ -79,13 +79,13 @@ def aac_rate(rate_hz: int) -> int:
 
 def _apple_tag(video: Path) -> dict[str, str]:
     """Apple's players want HEVC called hvc1; the muxer's default is hev1."""
-    with av.open(str(video)) as container:
+    with open_media(video) as container:
         return {"tag:v": "hvc1"} if container.streams.video[0].codec.canonical_name == "hevc" else {}
 
 
 def _trimmed(audio: AudioInfo, rate: int, start: int, end: int) -> Any:
     """Samples ``[start, end)`` at ``rate``, with silence where the sound has ended."""
-    sound = ffmpeg.input(str(audio.file.path))["a:0"]
+    sound = media_input(audio.file.path)["a:0"]
     sound = sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("aresample", rate)
     return sound.filter("apad").filter("atrim", start_sample=start, end_sample=end).filter("asetpts", "N/SR/TB")
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import ffmpeg
 
 from latentsync.errors import InputError
-from latentsync.media.container import Description, describe, enterable, walk_packets
+from latentsync.media.container import Description, describe, enterable
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
+from latentsync.media.opening import media_input
+from latentsync.media.packets import walk_packets
 from latentsync.media.probe import video_info
 from latentsync.records import VideoInfo, file_sha256
 from latentsync.storage.atomic import whole_file
@@ -54,7 +56,7 @@ def _name(how: str, found: Description) -> str:
 def _copy(path: Path, out: Path, codecs: Mapping[str, str | int]) -> Path:
     """Write pictures and sound of ``path`` to ``out``, once: the name stands for the content."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    source = ffmpeg.input(str(path), fflags="+genpts")  # MPEG-PS lacks some
+    source = media_input(path, fflags="+genpts")  # MPEG-PS lacks some
     with Workspace(out.parent).once(out) as is_made:
         if is_made:
             return out

@@ -11,12 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import ffmpeg
 import numpy as np
 
 from latentsync.errors import InputError, InternalError
 from latentsync.media.ffmpeg import QUIET, Ffmpeg
 from latentsync.media.frames import Frame
+from latentsync.media.opening import media_input
 from latentsync.media.pixels import FAMILIES, layout_of
 from latentsync.media.timeline import Timeline
 from latentsync.records import VideoInfo
@@ -78,7 +78,7 @@ def range_stream(path: Path, fps: Fraction, start: int, sequential: bool, thread
     """ffmpeg's input, entered ``MARGIN_SECONDS`` before frame ``start`` (``sequential``: at the beginning)."""
     entry = start / fps - MARGIN_SECONDS
     options = {} if sequential or entry <= 0 else {"noaccurate_seek": None, "ss": f"{float(entry):.6f}"}
-    return ffmpeg.input(str(path), threads=threads, **options)["V:0"]
+    return media_input(path, threads=threads, **options)["V:0"]
 
 
 def on_timeline(fps: Fraction, start: int, stop: int | None) -> list[str]:

@@ -20,6 +20,7 @@ from latentsync.errors import InternalError, LipsyncError
 from latentsync.media.decode import read_raw
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, Ffmpeg, run
 from latentsync.media.frames import Frame
+from latentsync.media.opening import open_media
 from latentsync.media.pixels import layout_of, option_tags
 from latentsync.records import VideoInfo
 from latentsync.settings import EncodeSettings
@@ -118,7 +119,7 @@ class FaceClipWriter(ClipWriter):
 
 def read_faces(path: Path, start: int, stop: int, threads: int = 2) -> Generator[np.ndarray]:
     """Faces ``[start, stop)`` of a face clip by index: (R, R, 3) uint8 RGB, as they were written."""
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         side = container.streams.video[0].width
     for buffer in read_raw(path, FACES_FPS, start, stop, ["format=gbrp"], side * side * 3, threads=threads):
         green, blue, red = buffer.reshape(3, side, side)
@@ -139,7 +140,7 @@ def encoder_works(name: str) -> bool:
 def count_frames(path: Path) -> int:
     """Packets of the video stream, without decoding; 0 when the file cannot be opened."""
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
     except av.FFmpegError:
         return 0

@@ -1,9 +1,10 @@
-"""Running ffmpeg: wide pipes, a drained stderr, no process left behind, errors that say what happened."""
+"""Running ffmpeg: wide pipes, a drained stderr, time limits, errors that say what happened."""
 
 import contextlib
 import fcntl
 import re
-import subprocess
+import resource
+import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -12,9 +13,14 @@ from types import TracebackType
 from typing import IO, Self
 
 from latentsync.errors import InputError, LipsyncError, TransientError
+from latentsync.media.child import Watchdog, start_child
 
 PIPE_BYTES = 1 << 20  # Linux's default limit for an unprivileged pipe; +20-25 % over 64 KiB
 COMPLAINT_LINES = 5
+STILL_SECONDS = 60.0  # without any work done: then it will never do any
+PROBE_STILL_SECONDS = 15.0  # somebody waits for the answer
+# Of ffprobe, which reads headers only: 0.1 s and 30 MiB for hours of video.
+FFPROBE_LIMITS = {"RLIMIT_CPU": 10, "RLIMIT_DATA": 512 << 20}
 ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # of ffmpeg's objects: nothing to the reader
 QUIET = ("-nostdin", "-hide_banner", "-v", "error")
 REPRODUCIBLE = {"fflags": "+bitexact"}  # no random ids or dates in the file: equal work, equal digest
@@ -24,7 +30,8 @@ class Ffmpeg:
     """A running ``ffmpeg`` (or ``ffprobe``); leaving the ``with`` block ends and reaps it.
 
     ``file`` is named in errors; ``blame`` is the error for an exit status that is not zero: the
-    input's fault when decoding, ours when encoding.
+    input's fault when decoding, ours when encoding. One that stands still is killed:
+    InputError when ``probing``, else TransientError.
     """
 
     def __init__(
@@ -35,9 +42,13 @@ class Ffmpeg:
         stdin: bool = False,
         stdout: bool = False,
         blame: type[LipsyncError] = InputError,
+        probing: bool = False,
     ):
-        self.file, self.blame = file, blame
-        self._process = _start(command, stdin, stdout)
+        self.file, self.blame, self.probing = file, blame, probing
+        self._process = start_child(command, stdin=stdin, stdout=stdout)
+        if command[0] == "ffprobe":
+            _limit(self._process.pid)
+        self._watchdog = Watchdog(self._process, PROBE_STILL_SECONDS if probing else STILL_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout):
             _widen(pipe)
         self._lines: deque[str] = deque(maxlen=COMPLAINT_LINES)
@@ -75,6 +86,11 @@ class Ffmpeg:
         status = self._process.wait()
         said = self.complaint() or "nothing"
         message = f"{self.file}: {what}; ffmpeg said: {said}"
+        if self._watchdog.has_killed:
+            error = InputError if self.probing else TransientError
+            return error(f"{message} (it did nothing for {self._watchdog.seconds:.0f} s and was killed)")
+        if status == -signal.SIGXCPU:
+            return self.blame(f"{message} (it needs more than {FFPROBE_LIMITS['RLIMIT_CPU']} s to be opened)")
         if status < 0:
             return TransientError(f"{message} (killed by signal {-status}: out of memory, or stopped from outside)")
         if "No space left on device" in said:
@@ -94,6 +110,7 @@ class Ffmpeg:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._watchdog.stop()
         self._drain.join()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
@@ -101,26 +118,19 @@ class Ffmpeg:
                     pipe.close()
 
 
-def run(command: Sequence[str], file: Path, blame: type[LipsyncError] = InputError) -> str:
+def run(command: Sequence[str], file: Path, blame: type[LipsyncError] = InputError, *, probing: bool = False) -> str:
     """Run to the end and return what it printed; errors as in ``Ffmpeg.finish``."""
-    with Ffmpeg(command, file, stdout=True, blame=blame) as process:
+    with Ffmpeg(command, file, stdout=True, blame=blame, probing=probing) as process:
         printed = process.stdout.read().decode(errors="replace")
         process.finish()
     return printed
 
 
-def _start(command: Sequence[str], stdin: bool, stdout: bool) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-    except FileNotFoundError as error:
-        raise InputError(f"{command[0]} is not installed; install it with: apt-get install ffmpeg") from error
-    except OSError as error:
-        raise TransientError(f"{command[0]} could not be started: {error}") from error
+def _limit(pid: int) -> None:
+    if hasattr(resource, "prlimit"):  # Linux
+        with contextlib.suppress(ProcessLookupError):
+            for name, limit in FFPROBE_LIMITS.items():
+                resource.prlimit(pid, getattr(resource, name), (limit, limit))
 
 
 def _widen(pipe: IO[bytes] | None) -> None:

@@ -3,21 +3,13 @@
 from fractions import Fraction
 from pathlib import Path
 
-import ffmpeg
-
 from latentsync.errors import InputError
 from latentsync.media.audio import FROM_ZERO
-from latentsync.media.container import (
-    Description,
-    Packets,
-    describe,
-    enterable,
-    nominal_rate,
-    rotation,
-    walk_packets,
-)
+from latentsync.media.container import Description, describe, enterable, nominal_rate, rotation
 from latentsync.media.decode import decode_command, on_timeline, pixel_format, range_stream
 from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
+from latentsync.media.opening import media_input
+from latentsync.media.packets import Packets, walk_packets
 from latentsync.media.pixels import planar_format, source_tags
 from latentsync.records import Artefact, AudioInfo, VideoInfo
 
@@ -89,7 +81,7 @@ def _read_tail(
         stream = range_stream(path, fps, start, sequential, threads=2)
         command = decode_command(stream, [*on_timeline(fps, start, None), picture], format="framecrc")
         try:
-            lines = run(command, path).splitlines()
+            lines = run(command, path, probing=True).splitlines()
         except InputError as error:
             raise InputError(f"{error}; the file is damaged or copy-protected, export it again") from error
         header = dict(line.split(": ", 1) for line in lines if line.startswith("#"))
@@ -103,8 +95,8 @@ def _read_tail(
 
 def _count_samples(path: Path) -> int:
     """Samples per channel, counted as one byte each at the native rate."""
-    sound = ffmpeg.input(str(path))["a:0"].output("pipe:1", af=FROM_ZERO, format="u8", acodec="pcm_u8", ac=1)
-    with Ffmpeg(sound.global_args(*QUIET).compile(), path, stdout=True) as process:
+    sound = media_input(path)["a:0"].output("pipe:1", af=FROM_ZERO, format="u8", acodec="pcm_u8", ac=1)
+    with Ffmpeg(sound.global_args(*QUIET).compile(), path, stdout=True, probing=True) as process:
         count = 0
         while chunk := process.stdout.read(1 << 20):
             count += len(chunk)

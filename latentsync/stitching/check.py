@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.container import InputContainer
 
 from latentsync.errors import InternalError
+from latentsync.media.opening import open_media
 
 AUDIO_SLACK_SAMPLES = 1024  # one AAC frame: what a container may round up
 
@@ -26,7 +26,7 @@ def check_output(
     Checks size, N packets, one PTS step from 0, rising DTS, a key frame at each clip's start that
     decodes to its frame, and the length of the sound. Raises InternalError with both values.
     """
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         stream = container.streams.video[0]
         _same(path, "size", (stream.codec_context.width, stream.codec_context.height), (width, height))
         _check_packets(path, container, frames, fps, clip_starts)

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 
 from latentsync.errors import InternalError
+from latentsync.media.opening import open_media
 from latentsync.storage.atomic import whole_file
 
 
@@ -36,7 +37,7 @@ def join_clips(clips: Sequence[Path], frame_counts: Sequence[int], fps: Fraction
 
 
 def _write(clips: Sequence[_Clip], fps: Fraction, delay: int, out: Path) -> None:
-    with av.open(str(out), "w") as container, av.open(str(clips[0].path)) as first:
+    with av.open(str(out), "w") as container, open_media(clips[0].path) as first:
         stream = container.add_stream_from_template(first.streams.video[0])
         stream.time_base = 1 / fps
         start = 0
@@ -54,14 +55,14 @@ def _survey(path: Path, frames: int, fps: Fraction) -> _Clip:
     indices = [index for index, _ in _packets(path, fps)]
     if sorted(indices) != list(range(frames)):
         raise InternalError(f"{path}: holds {len(indices)} frames, not the {frames} promised, or gaps between them")
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         extradata = bytes(container.streams.video[0].codec_context.extradata or b"")
     return _Clip(path, frames, extradata, max(order - index for order, index in enumerate(indices)))
 
 
 def _packets(path: Path, fps: Fraction) -> Iterator[tuple[int, av.Packet]]:
     """Packets in decoding order, each with the index of its frame within the clip."""
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         for packet in container.demux(video=0):
             if packet.size:
                 yield round((packet.pts or 0) * packet.time_base * fps), packet
