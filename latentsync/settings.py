@@ -4,15 +4,13 @@ The same models are the configuration file, the command line's options and the f
 """
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from latentsync.engines.settings import EngineSettings
 from latentsync.group import Group
-
-LOCATION = "path or URL"
-Location = Annotated[str, LOCATION]  # a relative one means the current folder, so commands make it absolute
 
 
 class TimingSettings(Group):
@@ -84,10 +82,27 @@ class EncodeSettings(Group):
     )
 
 
+class MarkSettings(Group):
+    """How the finished file says that a model altered it."""
+
+    metadata: bool = Field(
+        default=True, description="Say in the file's metadata that a model altered it (IPTC's digital source type)"
+    )
+    aigc_producer: str = Field(
+        default="", description="Name or code of the producer, for the AIGC tag of GB 45438; empty: no such tag"
+    )
+    certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate chain that signs a C2PA manifest (mp4 and mov only)"
+    )
+    key: Path | None = Field(default=None, description="PEM file with the certificate's private key, no password")
+    timestamp_url: str = Field(default="", description="Time stamp authority (RFC 3161) asked when signing")
+    required: bool = Field(default=False, description="Refuse to run without certificate and key")
+
+
 class RunSettings(Group):
     """Where and how the work is done."""
 
-    work_dir: Location = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
+    work_dir: str = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
     disk_profile: str = Field(
         default="ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks"
     )
@@ -100,7 +115,7 @@ class RunSettings(Group):
     retries: int = Field(default=3, ge=0, le=10, description="Retries of a task after a passing failure")
     retry_seconds: float = Field(default=2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
     cache: bool = Field(default=True, description="Reuse finished work of earlier runs")
-    report_dir: Location = Field(
+    report_dir: str = Field(
         default="",
         description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",
     )
@@ -115,6 +130,7 @@ class Settings(Group):
     faces: FaceSettings = FaceSettings()
     segments: SegmentSettings = SegmentSettings()
     encode: EncodeSettings = EncodeSettings()
+    mark: MarkSettings = MarkSettings()
     run: RunSettings = RunSettings()
 
 

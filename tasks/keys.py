@@ -15,7 +15,7 @@ import numpy as np
 import latentsync
 from latentsync.engines.registry import engine_identity, resolution_px, sees_whole_clip, voice_identity, voice_rows
 from latentsync.job import Job, Plan, Work
-from latentsync.records import Artefact, Segment, VideoInfo
+from latentsync.records import Artefact, Segment, VideoInfo, file_sha256
 
 _VOICE = ("engines",)
 _FACES = ("faces", "media")
@@ -86,7 +86,7 @@ def join_key(job: Job, renders: Iterable[Work]) -> str:
     digests = [render.clip.file.sha256 for render in renders]
     sounds = [sound and sound.file.sha256 for sound in (job.audio, job.original_sound)]
     timeline = job.timeline.model_dump(mode="json")
-    return _key("join", _RENDER, digests, sounds, timeline, Path(job.output).suffix)
+    return _key("join", _RENDER, digests, sounds, timeline, Path(job.output).suffix, _mark(job))
 
 
 def _key(task: str, rooms: Iterable[str], *parts: object) -> str:
@@ -126,3 +126,10 @@ def _track_rows(job: Job, plan: Plan, start: int, end: int) -> str:
 def _source_frames(job: Job, start: int, end: int) -> str:
     indices = job.timeline.source_indices(start, end)
     return hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()
+
+
+def _mark(job: Job) -> object:
+    """What is written of the origin; a signed manifest names the output too."""
+    mark = job.settings.mark
+    signer = mark.certificate and [file_sha256(mark.certificate), Path(job.output).name]
+    return [mark.model_dump(mode="json", exclude={"certificate", "key", "required"}), signer]

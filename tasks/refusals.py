@@ -8,6 +8,7 @@ from latentsync.errors import InputError
 from latentsync.media.encode import encoder_works
 from latentsync.publishing.writer import check_destination
 from latentsync.settings import Settings
+from latentsync.stitching.sign import check_signing
 from latentsync.storage.remote import is_url
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -23,6 +24,7 @@ def refuse_bad_request(video: str, audio: str, output: str, settings: Settings) 
         raise InputError(
             f"encoder {settings.encode.encoder} does not work on this machine; lipsync doctor lists those that do"
         )
+    check_signing(settings.mark, Path(output).suffix or ".mp4")
     check_engine(settings.engine, here=settings.run.runner == "threads")
 
 

@@ -4,13 +4,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from latentsync.errors import WeightsError
 
-weights = App(name="weights")
+weights_app = typer.Typer(help="Look at, convert and download model weights.", no_args_is_help=True)
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -21,8 +21,8 @@ class NumberFormat(StrEnum):
     FP16 = "float16"
 
 
-@weights.command
-def check(folder: Annotated[Path, Parameter(help="Folder with the weights")], /) -> None:
+@weights_app.command()
+def check(folder: Annotated[Path, typer.Argument(help="Folder with the weights")]) -> None:
     """Compare every tensor's name and shape with what the model needs."""
     from latentsync.engines.diffusion.checkpoints import check as find_problems
 
@@ -31,13 +31,11 @@ def check(folder: Annotated[Path, Parameter(help="Folder with the weights")], /)
     console.print(f"{folder}: complete")
 
 
-@weights.command
+@weights_app.command()
 def convert(
-    folder: Annotated[Path, Parameter(help="Folder with the weights")],
-    out: Annotated[Path, Parameter(help="File to write, .safetensors")],
-    /,
-    *,
-    dtype: Annotated[NumberFormat, Parameter(help="Number format")] = NumberFormat.BF16,
+    folder: Annotated[Path, typer.Argument(help="Folder with the weights")],
+    out: Annotated[Path, typer.Argument(help="File to write, .safetensors")],
+    dtype: Annotated[NumberFormat, typer.Option(help="Number format")] = NumberFormat.BF16,
 ) -> None:
     """Write the UNet as safetensors in half the size, which loads in seconds; prints its sha256."""
     import torch
@@ -47,20 +45,18 @@ def convert(
     console.print(f"{out}: sha256 {convert_unet(folder, out, getattr(torch, dtype))}")
 
 
-@weights.command
+@weights_app.command()
 def fetch(
-    folder: Annotated[Path, Parameter(help="Folder to download into")],
-    /,
-    *,
-    repository: Annotated[str, Parameter(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
-    endpoint: Annotated[str | None, Parameter(help="Another hub, such as a mirror")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder to download into")],
+    repository: Annotated[str, typer.Option(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
+    endpoint: Annotated[str | None, typer.Option(help="Another hub, such as a mirror")] = None,
 ) -> None:
     """Download UNet, whisper and VAE; what was begun is continued."""
     from latentsync.engines.diffusion.download import fetch as download
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars: dict[str, TaskID] = {}
+        bars: dict[str, object] = {}
 
         def show(name: str, done: int, total: int) -> None:
             if name not in bars:

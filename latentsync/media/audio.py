@@ -1,5 +1,6 @@
 """The voice: as 16 kHz mono for analysis, and in the finished file, exact to the sample."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,8 @@ LAYOUT_NAMES = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 # Time 0 is the file's own: sound that starts later gets silence before it, holes are filled.
 FROM_ZERO = "aresample=async=1:first_pts=0"
 MOV_SUFFIXES = {".mp4", ".m4v", ".mov"}
+MP4_TAGS = {"comment"}  # written without further ado; any other needs a list of names of its own
+NO_TAGS: Mapping[str, str] = {}
 
 
 def extract_mono_16k(audio: AudioInfo, out: Path) -> Path:
@@ -41,11 +44,13 @@ def mux(
     *,
     tail: Literal["silence", "original"] = "silence",
     original: AudioInfo | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> Path:
     """Put the voice beside the joined video, which is copied; the sound has ``output_samples`` samples.
 
     Channels and rate are those of ``audio`` (the next AAC rate where AAC has no such rate). When the
     video goes on after the voice, ``tail`` says what is heard: silence, or ``original``'s own sound.
+    ``tags`` are metadata of the file; names that MP4 and MOV do not know are written as they are.
     """
     rate = aac_rate(audio.sample_rate_hz)
     total = output_samples(timeline, audio)
@@ -55,9 +60,11 @@ def mux(
         voice = min(total, -(-audio.samples * rate // audio.sample_rate_hz))
         sound = _joined(_trimmed(audio, rate, 0, voice), _trimmed(original, rate, voice, total), audio.channels)
     coding = {"c:v": "copy", "c:a": "aac", "b:a": 1000 * max(STEREO_KBPS, SURROUND_KBPS_PER_CHANNEL * audio.channels)}
+    coding |= {f"metadata:g:{number}": f"{name}={value}" for number, (name, value) in enumerate(tags.items())}
     if out.suffix.lower() in MOV_SUFFIXES:
         # Edit lists count in movie time: milliseconds by default, too coarse for samples.
-        coding |= {"movflags": "+faststart", "movie_timescale": rate, **_apple_tag(video_only)}
+        flags = "+faststart+use_metadata_tags" if set(tags) - MP4_TAGS else "+faststart"
+        coding |= {"movflags": flags, "movie_timescale": rate, **_apple_tag(video_only)}
     else:
         # Else Matroska's pictures begin late, by the samples that AAC needs before its first.
         coding |= {"avoid_negative_ts": "disabled"}

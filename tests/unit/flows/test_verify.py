@@ -1,0 +1,24 @@
+import pytest
+
+from flows.cli.verify import verify_file
+from latentsync.errors import InputError
+from latentsync.settings import MarkSettings
+from tests.unit.stitching.finished import flip_bit, make_finished
+from tests.unit.stitching.signers import make_signer
+
+
+def test_each_verdict_has_its_exit_code(tmp_path, silent, capsys):
+    signer = make_signer(tmp_path / "signer")
+    signed = make_finished(tmp_path, "out.mp4", MarkSettings(certificate=signer.certificate, key=signer.key))
+    changed = flip_bit(signed, b"mdat", tmp_path / "changed.mp4")
+    marked = make_finished(tmp_path, "out.mkv", MarkSettings(aigc_producer="Studio"))
+    for path, code, words in [
+        (signed, 0, "Valid: signed by Test signer, Test studio"),
+        (changed, 1, "Invalid: changed after it was signed"),
+        (marked, 3, 'AIGC tag: {"Label":"1","ContentProducer":"Studio"'),
+        (silent, 3, "unmarked"),
+    ]:
+        assert verify_file(path) == code
+        assert words in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"none\.mp4: no such file"):
+        verify_file(tmp_path / "none.mp4")
