@@ -43,7 +43,7 @@ def psnr_outside(one: VideoInfo, other: VideoInfo, frames: int, inside: np.ndarr
 
 def changed_region(source: VideoInfo, result: VideoInfo, frames: int) -> np.ndarray:
     """(H, W) bool: a box around the face that holds every pasted pixel of the clip."""
-    from latentsync.faces.detect import load_detector
+    from latentsync.faces.detectors.registry import load_detector
     from latentsync.media.decode import read_rgb
 
     boxes, detector = [], load_detector("mediapipe")

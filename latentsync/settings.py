@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from latentsync.engines.settings import EngineSettings
+from latentsync.faces.settings import FaceSettings
 from latentsync.group import Group
 
 
@@ -38,27 +39,6 @@ class TimingSettings(Group):
     def rate(self) -> Fraction | None:
         """Output frame rate; None: that of the source."""
         return None if self.fps == "source" else _fraction(self.fps)
-
-
-class FaceSettings(Group):
-    """Which face speaks."""
-
-    choice: str = Field(default="largest", description="largest, center, or X,Y: the face nearest to that pixel")
-    detector: Literal["auto", "mediapipe", "insightface"] = Field(
-        default="auto", description="auto: InsightFace when its files are present, else mediapipe"
-    )
-
-    @field_validator("choice")
-    @classmethod
-    def _choice_is_known(cls, value: str) -> str:
-        if value not in ("largest", "center"):
-            _point(value)
-        return value
-
-    @property
-    def target(self) -> str | tuple[float, float]:
-        """largest, center, or the pixel (x, y)."""
-        return self.choice if self.choice in ("largest", "center") else _point(self.choice)
 
 
 class SegmentSettings(Group):
@@ -139,11 +119,3 @@ def _fraction(text: str) -> Fraction:
         return Fraction(text).limit_denominator(1001)  # containers hold no more; 23.976024 means 24000/1001
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{text!r} is no frame rate: give a number, a fraction or 'source'") from None
-
-
-def _point(text: str) -> tuple[float, float]:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"{text!r} is no choice of a face: give largest, center or X,Y in pixels") from None
-    return x, y

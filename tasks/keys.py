@@ -14,6 +14,7 @@ import numpy as np
 
 import latentsync
 from latentsync.engines.registry import engine_identity, resolution_px, sees_whole_clip, voice_identity, voice_rows
+from latentsync.faces.detectors.registry import detector_identity
 from latentsync.job import Job, Plan, Work
 from latentsync.records import Artefact, Segment, VideoInfo, file_sha256
 
@@ -32,7 +33,7 @@ def voice_key(job: Job) -> str:
 
 def faces_key(job: Job, index: int, start: int, stop: int) -> str:
     """Key of the detections in source frames ``[start, stop)``."""
-    return _key("find-faces", _FACES, _video(job.video), [start, stop], job.settings.faces.detector)
+    return _key("find-faces", _FACES, _video(job.video), [start, stop], detector_identity(job.settings.faces.detector))
 
 
 def track_key(job: Job, chunks: Iterable[Artefact]) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.engines.registry import engine_on_gpu, resolution_px
-from latentsync.faces.detect import detector_name, load_detector
 from latentsync.faces.detect import find_faces as detect_faces
+from latentsync.faces.detectors.registry import detector_spec
 from latentsync.faces.track import build_track, runs, windows
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
@@ -33,7 +33,6 @@ from tasks.steps import frame_counter, note
 
 Info = TypeVar("Info", VideoInfo, AudioInfo)
 
-DETECT_LONG_SIDE_PX = 960  # enough for the face mesh, which looks at 192 px of face
 CHUNK_FRAMES = 500  # source frames per task that finds faces
 NAME_CHARACTERS = 60  # of a URL's file name, from its end: the suffix counts
 LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
@@ -80,8 +79,9 @@ def find_faces(job: Job, index: int, start: int, stop: int) -> Artefact:
 
     def detect(out: Path) -> None:
         count = frame_counter(stop - start)
-        scale, frames = read_rgb(job.video, start, stop, DETECT_LONG_SIDE_PX)
-        detect_faces(frames, scale, load_detector(job.settings.faces.detector), out, count)
+        detector = detector_spec(job.settings.faces.detector)
+        scale, frames = read_rgb(job.video, start, stop, detector.long_side_px)
+        detect_faces(frames, scale, detector.load(), out, count)
 
     return make_file(job, "faces", f"{keys.faces_key(job, index, start, stop)}.npy", detect)
 
@@ -115,7 +115,7 @@ def plan(job: Job, track: Artefact) -> Plan:
 
 def with_detector(settings: Settings) -> Settings:
     """``auto`` resolved once, so that one job has one detector on all machines, and its name is in the keys."""
-    faces = settings.faces.model_copy(update={"detector": detector_name(settings.faces.detector)})
+    faces = settings.faces.model_copy(update={"detector": detector_spec(settings.faces.detector).name})
     return settings.model_copy(update={"faces": faces})
 
 

@@ -4,8 +4,6 @@ To add one here: a folder with its spec, and a line in ``EngineSettings``. Anoth
 the engine's name, as an entry point of the group ``lipsync.engines``.
 """
 
-from functools import cache
-from importlib.metadata import EntryPoints, entry_points
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -14,8 +12,9 @@ from latentsync.engines.diffusion.spec import LATENTSYNC, LATENTSYNC_15, LATENTS
 from latentsync.engines.spec import AnySpec, EngineSpec
 from latentsync.engines.warp.spec import WARP, WarpSettings
 from latentsync.group import Group
+from latentsync.plugins import Plugins
 
-_specs: dict[str, AnySpec] = {}  # of the engines known to this process
+ENGINES: Plugins[AnySpec] = Plugins("lipsync.engines")
 _groups: dict[str, str] = {}  # engine that is built in -> its group of settings
 
 
@@ -26,7 +25,7 @@ class EngineSettings(Group):
         default="warp",
         description="warp: a preview on the CPU without weights; latentsync: the diffusion model at the resolution "
         "its weights were made for; -1.6: only 512 px, -1.5: only 256 px",
-        json_schema_extra=lambda schema: schema.update(enum=list(engine_names())),  # a drop-down
+        json_schema_extra=lambda schema: schema.update(enum=[*ENGINES.names()]),  # a drop-down
     )
     warp: Annotated[WarpSettings, WARP] = Field(default=WarpSettings(), description="Settings of warp")
     latentsync: Annotated[LatentSyncSettings, LATENTSYNC, LATENTSYNC_16, LATENTSYNC_15] = Field(
@@ -37,7 +36,7 @@ class EngineSettings(Group):
     @property
     def spec(self) -> AnySpec:
         """The engine that is named."""
-        return engine_spec(self.name)
+        return ENGINES.find(self.name)
 
     @property
     def own(self) -> Group:
@@ -48,7 +47,7 @@ class EngineSettings(Group):
     @field_validator("name")
     @classmethod
     def _engine_is_known(cls, name: str) -> str:
-        return engine_spec(name).name
+        return ENGINES.find(name).name
 
     @model_validator(mode="after")
     def _options_fit(self) -> "EngineSettings":
@@ -58,33 +57,8 @@ class EngineSettings(Group):
         return self
 
 
-def engine_names() -> list[str]:
-    """The engines that are built in, registered or installed."""
-    return sorted({*_specs, *_plugins().names})
-
-
-def engine_spec(name: str) -> AnySpec:
-    """The engine of that name. Raises ``ValueError`` when there is none."""
-    if name not in _specs:
-        for plugin in _plugins().select(name=name):
-            register_engine(plugin.load())
-    if name not in _specs:
-        raise ValueError(f"there is no engine {name!r}; known are {', '.join(engine_names())}")
-    return _specs[name]
-
-
-def register_engine(spec: AnySpec) -> None:
-    """Make an engine known to this process, and to no other."""
-    _specs[spec.name] = spec
-
-
-@cache
-def _plugins() -> EntryPoints:
-    return entry_points(group="lipsync.engines")
-
-
 for _group, _field in EngineSettings.model_fields.items():
     for _spec in _field.metadata:
         if isinstance(_spec, EngineSpec):
-            register_engine(_spec)
+            ENGINES.register(_spec)
             _groups[_spec.name] = _group

@@ -1,18 +1,14 @@
-"""Faces in single frames: detectors behind one small protocol, and their results per chunk on disk."""
+"""The faces of a chunk of frames, on disk."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 
+from latentsync.faces.face import LIMITS, Face, FaceDetector, defect
 from latentsync.faces.points import MOUTH_POINTS
 from latentsync.faces.shots import MIN_CHANGE, SIGNATURE_SIZE, changes, signature
-
-MAX_FACES = 4  # kept per frame, the largest ones
-MIN_SCORE, MIN_WIDTH_PX, MIN_HEIGHT_PX = 0.5, 50, 80  # LatentSync's limits, in source pixels
-MIN_ASPECT, MAX_ASPECT = 0.2, 1.5  # width / height
 
 FACE_DTYPE = np.dtype(
     [
@@ -26,57 +22,11 @@ FACE_DTYPE = np.dtype(
 DETECTION_DTYPE = np.dtype(
     [
         ("count", np.uint8),
-        ("faces", FACE_DTYPE, MAX_FACES),
+        ("faces", FACE_DTYPE, LIMITS.per_frame),
         ("centre", np.float32, 2),  # of the picture, source pixels
         ("signature", np.uint8, (SIGNATURE_SIZE, SIGNATURE_SIZE)),
     ]
 )
-
-DetectorName = Literal["auto", "mediapipe", "insightface"]
-Defect = Literal["too small", "in profile", "cut off", "uncertain"]  # why a face cannot be worked on
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face in pixels of the picture it was found in (float32; pixel centres are whole numbers)."""
-
-    box: np.ndarray  # (4,) left, top, right, bottom
-    score: float  # 0..1
-    points: np.ndarray  # (3, 2) alignment points: left brow, right brow, nose
-    mouth: np.ndarray  # (K, 2) in the order of MOUTH_POINTS
-    defect: Defect | None = None  # why its landmarks are guesses
-
-
-class FaceDetector(Protocol):
-    """Finds faces in consecutive frames; may use the frames before to be quick and steady."""
-
-    def detect(self, rgb: np.ndarray) -> list[Face]:
-        """Faces in a picture (H, W, 3) uint8; ``Face.defect`` tells those whose landmarks cannot be trusted."""
-        ...
-
-    def forget(self) -> None:
-        """The next picture does not continue the last one."""
-        ...
-
-
-def detector_name(name: DetectorName) -> DetectorName:
-    """What ``auto`` means on this machine: InsightFace when its files are there."""
-    from latentsync.faces.insightface import is_available
-
-    return ("insightface" if is_available() else "mediapipe") if name == "auto" else name
-
-
-def load_detector(name: DetectorName = "auto") -> FaceDetector:
-    """A detector of its own for one thread; ``auto`` as ``detector_name`` says.
-
-    Raises InputError when InsightFace is asked for and its package or models are missing.
-    """
-    from latentsync.faces.insightface import InsightfaceDetector
-    from latentsync.faces.mediapipe import MediapipeDetector
-
-    if detector_name(name) == "insightface":
-        return InsightfaceDetector()
-    return MediapipeDetector()
 
 
 def find_faces(
@@ -108,16 +58,6 @@ def find_faces(
     return len(rows)
 
 
-def defect(face: Face) -> Defect | None:
-    """Why a face in source pixels cannot be worked on; None when it can."""
-    width, height = face.box[2] - face.box[0], face.box[3] - face.box[1]
-    if face.defect:
-        return face.defect
-    if width < MIN_WIDTH_PX or height < MIN_HEIGHT_PX:
-        return "too small"
-    return None if face.score >= MIN_SCORE and MIN_ASPECT <= width / height <= MAX_ASPECT else "uncertain"
-
-
 def _to_source(face: Face, scale: float) -> Face:
     def up(points: np.ndarray) -> np.ndarray:
         return ((points + 0.5) / scale - 0.5).astype(np.float32)
@@ -127,7 +67,7 @@ def _to_source(face: Face, scale: float) -> Face:
 
 def _fill(row: np.ndarray, faces: list[Face]) -> None:
     usable = [face for face in faces if defect(face) is None]
-    usable = sorted(usable, key=lambda face: face.box[0] - face.box[2])[:MAX_FACES]
+    usable = sorted(usable, key=lambda face: face.box[0] - face.box[2])[: LIMITS.per_frame]
     row["count"] = len(usable)
     for index, face in enumerate(usable):
         row["faces"][index] = (face.box, face.score, face.points, face.mouth)

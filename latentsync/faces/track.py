@@ -12,7 +12,7 @@ import numpy as np
 
 from latentsync.errors import InputError
 from latentsync.faces.align import similarity_matrices
-from latentsync.faces.detect import MIN_HEIGHT_PX, MIN_WIDTH_PX
+from latentsync.faces.face import LIMITS
 from latentsync.faces.identity import Box, Choice, choose_slots, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
 from latentsync.faces.shots import changes, shot_changes
@@ -58,9 +58,10 @@ def build_track(
     track["shot"] = _scenes(who, shots)
     _copy_faces(chunks, slots, track)
     if not track["face"].any():
+        least = f"{LIMITS.min_width_px}x{LIMITS.min_height_px} px"
         raise InputError(
-            f"{video}: none of its {frames} frames shows a face of at least {MIN_WIDTH_PX}x{MIN_HEIGHT_PX} px "
-            "that is not in profile; give a video in which the speaker's face is larger or turned to the camera"
+            f"{video}: none of its {frames} frames shows a face of at least {least} that is not in profile; "
+            "give a video in which the speaker's face is larger or turned to the camera"
         )
     _bridge_dropouts(track)
     pieces = runs(track, np.arange(frames))

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from latentsync.faces.detect import load_detector
+from latentsync.faces.detectors.registry import load_detector
 from latentsync.faces.points import LIPS_INNER, LIPS_OUTER
 from latentsync.job import Job, Plan
 from latentsync.media.audio import extract_mono_16k

@@ -1,20 +1,17 @@
 """Faces to latents and back: the VAE, and the mask of what is kept of a face."""
 
-import re
 from collections.abc import Callable
-from importlib.resources import files
 from typing import TYPE_CHECKING, cast
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from latentsync.engines.keep_mask import keep_mask
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 PIXELS_PER_LATENT = 8
-MASK_SIZE_PX = 256  # of the published mask
 
 
 class FaceCodec:
@@ -77,20 +74,6 @@ class FaceCodec:
     def _decode(self, latents: Tensor) -> Tensor:
         """(N, 4, h, w) -> (N, 3, R, R)."""
         return self._vae.decoder(cast(nn.Module, self._vae.post_quant_conv)(latents))
-
-
-def keep_mask(resolution_px: int) -> np.ndarray:
-    """(R, R) float32: 1 keep, 0 generate; Lanczos resizing leaves values around 0..1 at the edge."""
-    mask = np.ones((MASK_SIZE_PX, MASK_SIZE_PX), np.float32)
-    text = files("latentsync.engines").joinpath("mask_spans_256.txt").read_text()
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            row, spans = line.split(":")
-            for start, end in re.findall(r"\[(\d+),(\d+)\)", spans):
-                mask[int(row), int(start) : int(end)] = 0
-    if resolution_px == MASK_SIZE_PX:
-        return mask
-    return cv2.resize(mask, (resolution_px, resolution_px), interpolation=cv2.INTER_LANCZOS4)
 
 
 def _pixels(faces: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from pydantic import Field, ValidationError
 
-from latentsync.engines import settings as engines
 from latentsync.engines.registry import (
     check_engine,
     engine_identity,
@@ -18,8 +17,9 @@ from latentsync.engines.registry import (
     voice_identity,
     voice_rows,
 )
-from latentsync.engines.settings import EngineSettings, engine_names, engine_spec, register_engine
+from latentsync.engines.settings import ENGINES, EngineSettings
 from latentsync.engines.spec import EngineSpec
+from latentsync.engines.warp.spec import WarpSettings
 from latentsync.errors import WeightsError
 from latentsync.group import Group
 
@@ -61,13 +61,13 @@ STAMP = EngineSpec(
 
 
 @pytest.fixture(autouse=True)
-def _known_engines(monkeypatch):
-    monkeypatch.setattr(engines, "_specs", dict(engines._specs))
+def _as_before(monkeypatch):
+    monkeypatch.setattr(ENGINES, "_specs", dict(ENGINES._specs))
 
 
 @pytest.fixture
 def stamp():
-    register_engine(STAMP)
+    ENGINES.register(STAMP)
     return lambda **options: EngineSettings(name="stamp", options=options)
 
 
@@ -91,7 +91,7 @@ def test_bad_options_of_another_package_are_refused_with_their_bounds(stamp):
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
-    with pytest.raises(ValidationError, match=r"no engine 'magic'; known are latentsync, .*, warp"):
+    with pytest.raises(ValidationError, match=r"'magic' is unknown; known are latentsync, .*, warp"):
         EngineSettings(name="magic")
 
 
@@ -106,14 +106,12 @@ def test_an_installed_package_s_engine_is_found_by_its_entry_point(tmp_path, mon
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-engine\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[lipsync.engines]\nplugged = plugin_engine:SPEC\n")
     monkeypatch.syspath_prepend(tmp_path)
-    engines._plugins.cache_clear()
-    try:
-        settings = EngineSettings(name="plugged", options={"strength": 0.5})
-        assert settings.own.strength == 0.5
-        assert "plugged" in engine_names()
-    finally:
-        engines._plugins.cache_clear()
-        sys.modules.pop("plugin_engine", None)
+    monkeypatch.delitem(sys.modules, "plugin_engine", raising=False)
+    monkeypatch.delitem(vars(ENGINES), "_installed", raising=False)
+    settings = EngineSettings(name="plugged", options={"strength": 0.5})
+    assert settings.own == WarpSettings(strength=0.5)
+    assert "plugged" in ENGINES.names()
+    del vars(ENGINES)["_installed"]
 
 
 def test_what_changes_faces_is_in_the_key_and_what_does_not_is_not(stamp):
@@ -124,7 +122,7 @@ def test_what_changes_faces_is_in_the_key_and_what_does_not_is_not(stamp):
 
 @pytest.mark.parametrize("name", ["warp", "latentsync", "latentsync-1.5", "latentsync-1.6"])
 def test_every_setting_is_in_the_key_but_those_listed(name):
-    spec = engine_spec(name)
+    spec = ENGINES.find(name)
     identity = engine_identity(EngineSettings(name=name))
     assert spec.where_or_how_fast | spec.after_voice <= set(spec.settings.model_fields)
     assert set(identity["settings"]) == set(spec.settings.model_fields) - spec.where_or_how_fast

@@ -8,8 +8,10 @@ import psutil
 import pytest
 
 from latentsync.errors import InputError
-from latentsync.faces.detect import DETECTION_DTYPE, defect, find_faces, load_detector
-from latentsync.faces.insightface import CONTOUR, INNER_ABOVE, OUTER_BELOW, mouth_points
+from latentsync.faces.detect import DETECTION_DTYPE, find_faces
+from latentsync.faces.detectors.insightface import CONTOUR, INNER_ABOVE, OUTER_BELOW, mouth_points
+from latentsync.faces.detectors.registry import load_detector
+from latentsync.faces.face import defect
 from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER, MOUTH_POINTS
 
 PORTRAIT = Path(__file__).parents[3] / "demo" / "astronaut.jpg"
@@ -130,7 +132,7 @@ def test_a_detector_that_is_dropped_lets_go_of_its_threads(portrait):
 
 
 def test_insightface_is_optional_and_says_what_it_needs(monkeypatch, tmp_path):
-    monkeypatch.setattr("latentsync.faces.insightface.MODELS", tmp_path)
+    monkeypatch.setattr("latentsync.faces.detectors.insightface.MODELS", tmp_path)
     assert type(load_detector("auto")).__name__ == "MediapipeDetector"
     with pytest.raises(InputError, match=r"2d106det\.onnx"):
         load_detector("insightface")

@@ -5,17 +5,19 @@ for several at once. So a finder for small faces runs now and then, and each fac
 a part of the picture that stays where it is while the face stays in it, and a mesh tracker of one face.
 """
 
+import ctypes
 import os
 import threading
 import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from latentsync.faces.detect import MAX_FACES, MIN_SCORE, Face
+from latentsync.faces.face import LIMITS, DetectorSpec, Face
 from latentsync.faces.points import LEFT_BROW, LIPS_INNER, LIPS_OUTER, MOUTH_POINTS, NOSE, RIGHT_BROW
 
 FIND_INTERVAL_FRAMES = 8  # how soon a face that comes into the picture is noticed
@@ -67,7 +69,7 @@ class MediapipeDetector:
             side = max(box.width * width, box.height * height)
             centre = np.array([(box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height])
             known = any(_covers(mesh, centre) for _, mesh in seen + fresh)
-            if known or len(seen) + len(fresh) == MAX_FACES:
+            if known or len(seen) + len(fresh) == LIMITS.per_frame:
                 continue
             view = _View(self._idle_mesh(), float(detection.score[0]))
             mesh = view.open(rgb, centre, side)
@@ -137,7 +139,7 @@ def _new_finder() -> Any:
     with _quiet():
         from mediapipe.python.solutions.face_detection import FaceDetection
 
-        finder = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
+        finder = FaceDetection(model_selection=1, min_detection_confidence=LIMITS.min_score)
         finder.process(NOTHING)
     return finder
 
@@ -149,8 +151,8 @@ def _new_mesh() -> Any:
         mesh = FaceMesh(
             max_num_faces=1,
             refine_landmarks=True,  # follows the lips better
-            min_detection_confidence=MIN_SCORE,
-            min_tracking_confidence=MIN_SCORE,
+            min_detection_confidence=LIMITS.min_score,
+            min_tracking_confidence=LIMITS.min_score,
         )
         mesh.process(NOTHING)
     return mesh
@@ -161,17 +163,30 @@ _stderr_lock = threading.Lock()
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Mediapipe greets on the process's stderr when a graph starts, and has no switch for it."""
+    """Mediapipe greets when a graph starts and has no switch for it: C's ``stderr`` leads nowhere meanwhile.
+
+    File descriptor 2, and with it all that Python or a child process says, stays as it is.
+    """
+    warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
+    try:
+        stderr = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
+    except ValueError:  # another C library than glibc
+        yield
+        return
     with _stderr_lock:
-        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
-        os.dup2(nowhere, 2)
+        before, stderr.value = stderr.value, _nowhere()
         try:
             yield
         finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            os.close(nowhere)
+            stderr.value = before
+
+
+@cache
+def _nowhere() -> int:
+    """A C ``FILE`` that is never closed: another thread may be writing to it."""
+    fopen = ctypes.CDLL(None).fopen
+    fopen.restype = ctypes.c_void_p
+    return fopen(os.devnull.encode(), b"w")
 
 
 def _covers(mesh: np.ndarray, point: np.ndarray) -> bool:
@@ -200,3 +215,11 @@ def _as_face(mesh: np.ndarray, score: float, shape: tuple[int, ...]) -> Face:
         return Face(box, score, points, mouth, defect="cut off")
     turned = min(nose, 1 - nose) < MIN_NOSE_INSET
     return Face(box, score, points, mouth, defect="in profile" if turned else None)
+
+
+MEDIAPIPE = DetectorSpec(
+    name="mediapipe",
+    load=MediapipeDetector,
+    long_side_px=960,  # enough for the face mesh, which looks at 192 px of face
+    libraries=("mediapipe", "opencv-contrib-python", "numpy"),
+)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latentsync.errors import InputError
-from latentsync.faces.detect import Face
+from latentsync.faces.face import DetectorSpec, Face
 from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER
 
 ROOT = Path("~/.insightface")  # where the package looks by default
@@ -48,7 +48,7 @@ class InsightfaceDetector:
 def is_available() -> bool:
     """Whether the package and its model files are there."""
     has_package = find_spec("insightface") is not None and find_spec("onnxruntime") is not None
-    return has_package and all((MODELS.expanduser() / name).is_file() for name in FILES)
+    return has_package and all(path.is_file() for path in _model_files())
 
 
 def _load_app() -> Any:
@@ -90,3 +90,16 @@ def _resample(line: np.ndarray, count: int) -> np.ndarray:
     along = np.concatenate([[0], np.cumsum(steps)])
     wanted = np.linspace(0, along[-1], count)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def _model_files() -> list[Path]:
+    return [MODELS.expanduser() / name for name in FILES]
+
+
+INSIGHTFACE = DetectorSpec(
+    name="insightface",
+    load=InsightfaceDetector,
+    is_available=is_available,
+    model_files=_model_files,
+    libraries=("insightface", "onnxruntime", "opencv-contrib-python", "numpy"),
+)
