@@ -5,13 +5,16 @@ The same models are the configuration file, the command line's options and the f
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from latentsync.engines.settings import EngineSettings
 from latentsync.faces.settings import FaceSettings
 from latentsync.group import Group
+
+LOCATION = "path or URL"
+Location = Annotated[str, LOCATION]  # a relative one means the current folder, so commands make it absolute
 
 
 class TimingSettings(Group):
@@ -82,7 +85,7 @@ class MarkSettings(Group):
 class RunSettings(Group):
     """Where and how the work is done."""
 
-    work_dir: str = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
+    work_dir: Location = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
     disk_profile: str = Field(
         default="ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks"
     )
@@ -95,7 +98,7 @@ class RunSettings(Group):
     retries: int = Field(default=3, ge=0, le=10, description="Retries of a task after a passing failure")
     retry_seconds: float = Field(default=2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
     cache: bool = Field(default=True, description="Reuse finished work of earlier runs")
-    report_dir: str = Field(
+    report_dir: Location = Field(
         default="",
         description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",
     )

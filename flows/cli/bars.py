@@ -1,7 +1,7 @@
 """Live progress bars, one per stage."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from flows.observe.progress import StageProgress
 
@@ -18,7 +18,7 @@ class Bars:
             TextColumn("{task.fields[note]}"),
             console=console,
         )
-        self._bars: dict[str, object] = {}
+        self._bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
         self._progress.start()

@@ -2,20 +2,36 @@
 
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
 from flows.cli.bench_clip import FPS, BenchClip, measure_path, median_ms, random_voice, time_frames
+from flows.cli.options import with_settings
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.protocol import WINDOW_FRAMES, Engine
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
 from latentsync.errors import LipsyncError
+from latentsync.settings import Settings
 
 
-def bench(settings: EngineSettings, random_weights: bool, windows: int) -> None:
+@with_settings("engine")
+def bench(
+    *,
+    random_weights: Annotated[bool, Parameter(negative="", help="No weight files: random ones")] = False,
+    windows: Annotated[int, Parameter(validator=Number(gte=2), help="Windows of 16 frames to measure")] = 12,
+    settings: Settings,
+) -> None:
+    """Measure the engine of the settings and print a table."""
+    measure(settings.engine, random_weights, windows)
+
+
+def measure(settings: EngineSettings, random_weights: bool, windows: int) -> None:
     """Measure and print: whole path, parts, memory; with ``random_weights`` no files are needed."""
     random = settings.spec.load_random if random_weights else None
     engine = random(settings.own, 0) if random else load_engine(settings)

@@ -2,22 +2,37 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from cyclopts import Parameter
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import AwaitingRetry
 
+from flows.cli.console import console
+from flows.cli.running import segment_numbers, summary, with_bars
 from flows.lipsync import lipsync
 from latentsync.errors import InputError
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
 
 
-def rerun(run: str, segments: Sequence[int]) -> Report | str:
+def rerun(
+    run: Annotated[str, Parameter(help="Id or name of a flow run")],
+    /,
+    *,
+    segments: Annotated[str, Parameter(help="Segments to make again although they are done, such as 3,7")] = "",
+) -> None:
+    """Redo what failed, with bars where it runs here. Raises ``InputError`` when there is no such run."""
+    chosen = segment_numbers("--segments", segments)
+    outcome = with_bars(lambda: run_again(run, chosen))
+    console.print(f"queued again as {outcome}" if isinstance(outcome, str) else summary(outcome), soft_wrap=True)
+
+
+def run_again(run: str, segments: Sequence[int]) -> Report | str:
     """Redo what failed in ``run`` (an id or a name); ``segments`` are made again even if they are done.
 
     A run of a deployment goes back to its queue: returns the name of the run to watch. Any other runs

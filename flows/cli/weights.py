@@ -4,13 +4,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from latentsync.errors import WeightsError
 
-weights_app = typer.Typer(help="Look at, convert and download model weights.", no_args_is_help=True)
+weights = App(name="weights")
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -21,8 +21,8 @@ class NumberFormat(StrEnum):
     FP16 = "float16"
 
 
-@weights_app.command()
-def check(folder: Annotated[Path, typer.Argument(help="Folder with the weights")]) -> None:
+@weights.command
+def check(folder: Annotated[Path, Parameter(help="Folder with the weights")], /) -> None:
     """Compare every tensor's name and shape with what the model needs."""
     from latentsync.engines.diffusion.checkpoints import check as find_problems
 
@@ -31,11 +31,13 @@ def check(folder: Annotated[Path, typer.Argument(help="Folder with the weights")
     console.print(f"{folder}: complete")
 
 
-@weights_app.command()
+@weights.command
 def convert(
-    folder: Annotated[Path, typer.Argument(help="Folder with the weights")],
-    out: Annotated[Path, typer.Argument(help="File to write, .safetensors")],
-    dtype: Annotated[NumberFormat, typer.Option(help="Number format")] = NumberFormat.BF16,
+    folder: Annotated[Path, Parameter(help="Folder with the weights")],
+    out: Annotated[Path, Parameter(help="File to write, .safetensors")],
+    /,
+    *,
+    dtype: Annotated[NumberFormat, Parameter(help="Number format")] = NumberFormat.BF16,
 ) -> None:
     """Write the UNet as safetensors in half the size, which loads in seconds; prints its sha256."""
     import torch
@@ -45,18 +47,20 @@ def convert(
     console.print(f"{out}: sha256 {convert_unet(folder, out, getattr(torch, dtype))}")
 
 
-@weights_app.command()
+@weights.command
 def fetch(
-    folder: Annotated[Path, typer.Argument(help="Folder to download into")],
-    repository: Annotated[str, typer.Option(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
-    endpoint: Annotated[str | None, typer.Option(help="Another hub, such as a mirror")] = None,
+    folder: Annotated[Path, Parameter(help="Folder to download into")],
+    /,
+    *,
+    repository: Annotated[str, Parameter(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
+    endpoint: Annotated[str | None, Parameter(help="Another hub, such as a mirror")] = None,
 ) -> None:
     """Download UNet, whisper and VAE; what was begun is continued."""
     from latentsync.engines.diffusion.download import fetch as download
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars: dict[str, object] = {}
+        bars: dict[str, TaskID] = {}
 
         def show(name: str, done: int, total: int) -> None:
             if name not in bars:

@@ -1,17 +1,16 @@
-"""What `lipsync probe` and `lipsync doctor` print."""
+"""`lipsync probe`: what a file is."""
 
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 
 from latentsync.errors import InputError
 from latentsync.media.probe import probe_audio, probe_video
-from latentsync.storage.workspace import Workspace
-
-MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
 
 
-def show_file(file: Path) -> None:
+def probe(file: Annotated[Path, Parameter(help="Video or sound file")], /) -> None:
     """Print what a file is. Raises ``InputError`` when it is neither a usable video nor a sound."""
     console = Console(highlight=False, soft_wrap=True)
     lines, problems = [], []
@@ -23,7 +22,7 @@ def show_file(file: Path) -> None:
     if not lines:
         raise InputError(problems[0])
     for line in lines:
-        console.print(line)
+        console.print(line, markup=False)
 
 
 def _video_line(file: Path) -> str:
@@ -42,16 +41,3 @@ def _audio_line(file: Path) -> str:
         f"sound: {audio.codec}, {audio.sample_rate_hz} Hz, {audio.channels} channels, "
         f"{audio.samples} samples ({audio.samples / audio.sample_rate_hz:.3f} s)"
     )
-
-
-def show_findings(weights: Path | None, work_dir: str) -> bool:
-    """Print one line per finding of the doctor; False when any failed."""
-    from flows.cli.doctor import iterate
-
-    console = Console(highlight=False, soft_wrap=True)
-    healthy = True
-    for finding in iterate(Workspace.at(work_dir).root, weights):
-        healthy &= finding.verdict != "fail"
-        remedy = f" -> {finding.remedy}" if finding.remedy else ""
-        console.print(f"{MARKS[finding.verdict]} {finding.name}: {finding.detail}{remedy}")
-    return healthy

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.cli import doctor
-from flows.cli.doctor import Finding, findings
+from flows.cli import findings as looked_at
+from flows.cli.findings import Finding, findings
 from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
 
 
@@ -16,8 +16,8 @@ def the(name: str, found: list[Finding]) -> Finding:
 @pytest.fixture
 def quick(monkeypatch):
     """Without the two checks that load mediapipe and encode with everything."""
-    monkeypatch.setattr(doctor, "_ENCODERS", {("libx264", "-pix_fmt yuv420p"): "nothing can be encoded"})
-    monkeypatch.setattr(doctor, "_LOAD_FACE_MESH", "print('0')")
+    monkeypatch.setattr(looked_at, "_ENCODERS", {("libx264", "-pix_fmt yuv420p"): "nothing can be encoded"})
+    monkeypatch.setattr(looked_at, "_LOAD_FACE_MESH", "print('0')")
 
 
 def program(folder: Path, name: str, script: str) -> None:
@@ -69,14 +69,14 @@ def test_an_encoder_that_is_listed_but_cannot_encode(tmp_path, quick, monkeypatc
 
 
 def test_an_encoder_that_nothing_depends_on_only_warns(tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(doctor, "_ENCODERS", {("no_such_encoder", ""): ""})
+    monkeypatch.setattr(looked_at, "_ENCODERS", {("no_such_encoder", ""): ""})
     finding = the("encoder no_such_encoder", findings(tmp_path))
     assert finding.verdict == "warn"
     assert "no_such_encoder" in finding.remedy
 
 
 def test_a_face_mesh_that_dies_with_its_process(tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(doctor, "_LOAD_FACE_MESH", "import os; os.abort()")
+    monkeypatch.setattr(looked_at, "_LOAD_FACE_MESH", "import os; os.abort()")
     finding = the("face mesh", findings(tmp_path))
     assert finding.verdict == "fail"
     assert "-6" in finding.detail
@@ -112,6 +112,6 @@ def test_a_check_that_breaks_is_a_finding_too(tmp_path, quick, monkeypatch):
     def broken():
         raise RuntimeError("driver\nmismatch")
 
-    monkeypatch.setattr(doctor, "_gpu", broken)
+    monkeypatch.setattr(looked_at, "_gpu", broken)
     assert str(the("GPU", findings(tmp_path))).startswith("fail  GPU")
     assert "RuntimeError: driver mismatch" in the("GPU", findings(tmp_path)).detail

@@ -1,0 +1,51 @@
+"""How the command ends: 0 done, 2 bad input, 1 failed, 130 and 143 stopped by SIGINT and SIGTERM; one line says why."""
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from cyclopts import CycloptsError
+
+from flows.cli.console import tell
+from latentsync.errors import InputError, LipsyncError, WeightsError
+
+STOPPED = "what is done is kept: run the same command again to go on"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which is handled as Ctrl-C is."""
+
+
+def run_to_the_end(command: Callable[[], object]) -> int:
+    """Exit code of ``command()``; errors that we foresee are told in one line, without a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        command()
+    except (InputError, WeightsError, CycloptsError) as error:
+        return _told(2, "error", error)
+    except LipsyncError as error:
+        return _told(1, "failed", error)
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        return _told(128 + number, f"stopped by {number.name}", STOPPED)
+    except Exception as error:
+        if not _is_unreachable_server(error):
+            raise
+        server = "Prefect's server does not answer: start it, or unset PREFECT_API_URL to run without one"
+        return _told(1, "failed", server)
+    return 0
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _told(code: int, verdict: str, what: object) -> int:
+    tell(verdict, what)
+    return code
+
+
+def _is_unreachable_server(error: BaseException) -> bool:
+    httpx = sys.modules.get("httpx")  # slow to import, and Prefect has done so
+    return "Failed to reach API" in str(error) or (httpx is not None and isinstance(error, httpx.TransportError))

@@ -1,0 +1,51 @@
+"""What `sync` and `rerun` share: the flow run with bars, and what is said of it at the end."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from flows.cli.console import console
+from latentsync.errors import InputError
+
+if TYPE_CHECKING:
+    from latentsync.publishing.report import Report
+
+Result = TypeVar("Result")
+
+
+def with_bars(run: Callable[[], Result]) -> Result:
+    """Call ``run``, which runs a flow, and show its progress on stderr."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    from flows.cli.bars import Bars
+    from flows.observe.progress import listening
+
+    is_read = bool(PREFECT_API_URL.value())  # nobody sees the log of a temporary server
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: is_read}), Bars(console) as bars, listening(bars):
+        return run()
+
+
+def quiet_prefect() -> None:
+    """Keep Prefect off the console; its server, where there is one of the user's own, gets the log all the same.
+
+    Must come before Prefect is imported.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def summary(report: "Report") -> str:
+    """A finished run in one line."""
+    return (
+        f"{report.frames} frames in {len(report.segments)} segments, {report.seconds:.1f} s "
+        f"({report.frames / report.seconds:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB"
+    )
+
+
+def segment_numbers(option: str, text: str) -> list[int]:
+    """[3, 7] from "3,7". Raises ``InputError`` that names the option."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"{option} {text!r}: give segment numbers such as 3,7") from None

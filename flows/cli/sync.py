@@ -1,0 +1,37 @@
+"""`lipsync sync`: one job, here and now."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.markup import escape
+
+from flows.cli.console import console
+from flows.cli.locations import absolute
+from flows.cli.options import with_settings
+from flows.cli.running import segment_numbers, summary, with_bars
+from latentsync.settings import Settings
+
+
+@with_settings()
+def sync(
+    video: Annotated[str, Parameter(help="Video with the speaking face: path or URL")],
+    audio: Annotated[str, Parameter(help="Voice: sound file, or a video whose sound track is used")],
+    /,
+    *,
+    output: Annotated[str, Parameter(alias="-o", help="File to write, .mp4 or .mkv: path or URL")],
+    force_segments: Annotated[str, Parameter(help="Segments to make again, such as 3,7")] = "",
+    report: Annotated[Path | None, Parameter(help="Write report.json here")] = None,
+    settings: Settings,
+) -> None:
+    """Run the flow, write the report, print a summary."""
+    forced = segment_numbers("--force-segments", force_segments)
+    places = absolute(video), absolute(audio), absolute(output)
+
+    from flows.lipsync import lipsync
+    from latentsync.publishing.report import write_report
+
+    made = with_bars(lambda: lipsync(*places, settings, forced))
+    if report:
+        write_report(made, report)
+    console.print(f"{escape(output)}: {summary(made)}", soft_wrap=True)
