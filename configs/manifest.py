@@ -6,14 +6,14 @@ import json
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from configs.loader import load_settings, merged
 from latentsync.errors import InputError
 from latentsync.records import Record
 from latentsync.settings import Settings
-from latentsync.storage.files import list_files, read_text
+from latentsync.storage.fs import UrlLimits, list_files, read_text
+from latentsync.storage.locations import canonical, is_inside, normalised, same_file, shown
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts"})
 SOUND_SUFFIXES = frozenset({".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg", ".opus"})
@@ -42,23 +42,23 @@ def find_pairs(jobs: str, output_folder: str, settings: Settings) -> list[Pair]:
     ``jobs`` is a manifest (path or URL ending in .csv or .jsonl), a folder, or a glob such as
     ``s3://bucket/inbox/*``. Raises ``InputError`` when it cannot be read at all.
     """
-    jobs, output_folder = absolute(jobs), output_folder and absolute(output_folder)
+    jobs, output_folder = normalised(jobs), output_folder and normalised(output_folder)
     suffix = posixpath.splitext(jobs)[1].lower()
     if suffix in (".csv", ".jsonl"):
         pairs = _manifest(jobs, suffix, output_folder, settings)
     else:
         pairs = _side_by_side(jobs, output_folder, settings)
-    outputs = Counter(pair.output for pair in pairs if not pair.problem)
+    outputs = Counter(canonical(pair.output) for pair in pairs if not pair.problem)
     return [_checked(pair, outputs) for pair in pairs]
 
 
 def _manifest(jobs: str, suffix: str, output_folder: str, settings: Settings) -> list[Pair]:
-    text, folder = read_text(jobs), posixpath.dirname(jobs)
+    text, folder = read_text(jobs, UrlLimits.of(settings.run)), posixpath.dirname(jobs)
     rows: Iterator[tuple[int, Any]] = _csv_rows(text, jobs) if suffix == ".csv" else _lines(text)
     parse: Callable[[Any], dict[str, Any]] = _csv_row if suffix == ".csv" else _json_row
     pairs = []
     for number, row in rows:
-        where = f"{jobs} line {number}"
+        where = f"{shown(jobs)} line {number}"
         try:
             pairs.append(_pair(where, parse(row), folder, output_folder, settings))
         except InputError as error:
@@ -116,17 +116,28 @@ def _pair(where: str, row: dict[str, Any], folder: str, output_folder: str, sett
             raise InputError(f"{name} is {row[name]!r}; give a path or URL in quotes")
         if name != "output" and not row.get(name):
             raise InputError(f"{name} is missing; give a path or URL")
-    video, audio = absolute(row["video"], folder), absolute(row["audio"], folder)
-    given = row.get("output", "")
-    output = absolute(given, output_folder or folder) if given else _output(video, output_folder)
+    video, audio = normalised(row["video"], folder), normalised(row["audio"], folder)
+    output = _output_of(row.get("output", ""), video, output_folder or folder, bool(output_folder))
     merged = _overridden(settings, row.get("settings") or {})
     return Pair(where=where, video=video, audio=audio, output=output, settings=merged)
+
+
+def _output_of(given: str, video: str, folder: str, named: bool) -> str:
+    """The output that a row gives, which must lie in the folder of the outputs, or of the manifest."""
+    if not given:
+        return _output(video, folder if named else "")
+    output = normalised(given, folder)
+    if not is_inside(output, folder):
+        raise InputError(f"output {shown(output)} lies outside {shown(folder)}; name one inside, or set output_folder")
+    return output
 
 
 def _overridden(settings: Settings, given: Any) -> Settings:
     values = settings.model_dump(exclude_unset=True)
     if not isinstance(given, dict) or not all(isinstance(group, dict) for group in given.values()):
         raise InputError(f"settings {given!r} are not in groups; write an object such as {EXAMPLE}")
+    if "run" in given:
+        raise InputError("settings: run is for the whole batch; set it there")
     return load_settings(None, merged(values, given))
 
 
@@ -158,22 +169,14 @@ def _checked(pair: Pair, outputs: Counter[str]) -> Pair:
     problem = ""
     if pair.problem:
         return pair
-    if pair.output in (pair.video, pair.audio):
+    if same_file(pair.output, pair.video) or same_file(pair.output, pair.audio):
         problem = f"output {pair.output} is one of the inputs and would be overwritten; choose another output"
-    elif outputs[pair.output] > 1:
-        problem = f"output {pair.output} is that of {outputs[pair.output]} pairs; give each its own"
+    elif (count := outputs[canonical(pair.output)]) > 1:
+        problem = f"output {pair.output} is that of {count} pairs; give each its own"
     return pair.model_copy(update={"problem": problem and f"{pair.where}: {problem}"})
 
 
 def _output(video: str, output_folder: str) -> str:
     if not output_folder:
         raise InputError("output is missing; name a file, or set output_folder")
-    return absolute(posixpath.splitext(posixpath.basename(video))[0] + ".mp4", output_folder)
-
-
-def absolute(location: str, folder: str = "") -> str:
-    """``location`` seen from ``folder``; URLs and absolute paths stay."""
-    if "://" in location:
-        return location
-    joined = posixpath.join(folder, str(Path(location).expanduser()))
-    return joined if "://" in joined else posixpath.normpath(posixpath.abspath(joined))
+    return normalised(posixpath.splitext(posixpath.basename(video))[0] + ".mp4", output_folder)

@@ -14,6 +14,7 @@ from flows.observe.notify import END_HOOKS
 from latentsync.publishing.finished import is_finished, made_from, remember_finished
 from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
+from latentsync.storage.locations import shown
 from latentsync.storage.workspace import Workspace
 from tasks.steps import run_folder
 
@@ -34,7 +35,8 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
     """
     pairs = find_pairs(jobs, output_folder, settings)
     folder = output_folder.rstrip("/") or str(run_folder(settings.run, str(flow_run.id)))
-    table = Outcomes(outcomes or f"{folder}/outcomes.csv")
+    named = (location for pair in pairs for location in (pair.video, pair.audio, pair.output) if location)
+    table = Outcomes(outcomes or f"{folder}/outcomes.csv", [jobs, *named])
     progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))
     try:
         for number, pair in enumerate(pairs, start=1):
@@ -44,7 +46,7 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
             update_progress_artifact(progress, 100 * number / len(pairs), description=description)
     finally:
         rows = [outcome.model_dump() for outcome in table.all]
-        create_table_artifact(rows, key="lipsync-batch-outcomes", description=f"{table}, see {table.location}")
+        create_table_artifact(rows, key="lipsync-batch-outcomes", description=f"{table}, see {shown(table.location)}")
     return Failed(message=str(table)) if table.failed else Completed(message=str(table))
 
 
@@ -53,7 +55,12 @@ def _outcome(pair: Pair) -> Outcome:
     try:
         return _made(pair)
     except Exception as error:
-        return Outcome(pair=pair.where, state="failed", output=pair.output, message=f"{type(error).__name__}: {error}")
+        return Outcome(
+            pair=pair.where,
+            state="failed",
+            output=shown(pair.output),
+            message=shown(f"{type(error).__name__}: {error}"),
+        )
 
 
 def _made(pair: Pair) -> Outcome:
@@ -63,13 +70,15 @@ def _made(pair: Pair) -> Outcome:
     workspace = Workspace.at(pair.settings.run.work_dir).root
     source = made_from(pair.video, pair.audio, pair.settings)
     if is_finished(workspace, pair.output, source):
-        return Outcome(pair=pair.where, state="skipped", output=pair.output, message="finished before")
+        return Outcome(pair=pair.where, state="skipped", output=shown(pair.output), message="finished before")
     state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
     result = state.result(raise_on_failure=False)
     if not state.is_completed():
-        return Outcome(pair=pair.where, state="failed", output=pair.output, message=str(result))
+        return Outcome(pair=pair.where, state="failed", output=shown(pair.output), message=str(result))
     remember_finished(workspace, pair.output, source)
-    return Outcome(pair=pair.where, state="made", output=pair.output, frames=result.frames, seconds=result.seconds)
+    return Outcome(
+        pair=pair.where, state="made", output=shown(pair.output), frames=result.frames, seconds=result.seconds
+    )
 
 
 def _quiet(settings: Settings) -> Settings:

@@ -41,7 +41,7 @@ class Artefact(Record):
     @model_validator(mode="after")
     def _file_is_intact(self) -> Self:
         if not self.path.is_file():
-            if self.url:  # elsewhere for now: ``storage.remote.fetch`` brings it and verifies it
+            if self.url:  # elsewhere for now: ``storage.download.fetch`` brings it and verifies it
                 return self
             raise ValueError(f"{self.path} is gone")
         size = self.path.stat().st_size

@@ -103,6 +103,11 @@ class RunSettings(Group):
         description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",
     )
     notify_url: str = Field(default="", description="Webhook that gets a JSON message when the run ends")
+    max_input_gib: float = Field(default=100.0, gt=0, le=10_000, description="Largest input read from a URL, in GiB")
+    allow_private_urls: bool = Field(
+        default=False,
+        description="Let input URLs and the webhook lead to this machine and to private networks",
+    )
 
 
 class Settings(Group):

@@ -21,7 +21,7 @@ from latentsync.errors import InputError, InternalError, TransientError
 from latentsync.job import Job
 from latentsync.records import Artefact, Record
 from latentsync.settings import RunSettings, Settings
-from latentsync.storage import remote
+from latentsync.storage.download import fetch
 from latentsync.storage.workspace import Workspace
 from tasks.steps import tracking
 
@@ -76,7 +76,7 @@ def fetch_missing(values: Iterable[object]) -> None:
     """Bring the files that records name from the remote workspace, where this machine lacks them."""
     for value in values:
         if isinstance(value, Artefact):
-            remote.fetch(value)
+            fetch(value)
         elif isinstance(value, Record):
             fetch_missing(getattr(value, name) for name in type(value).model_fields)
         elif isinstance(value, list | tuple):

@@ -1,10 +1,8 @@
 """From files to a plan: probe, voice, find faces, track, plan."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -23,7 +21,9 @@ from latentsync.records import Artefact, AudioInfo, VideoInfo
 from latentsync.segments.plan import aligned_mouths, plan_segments
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
-from latentsync.storage import files, remote
+from latentsync.storage.download import local_file
+from latentsync.storage.fs import UrlLimits
+from latentsync.storage.locations import normalised
 from latentsync.storage.workspace import Workspace
 from tasks import keys
 from tasks.making import make_file
@@ -34,19 +34,21 @@ from tasks.steps import frame_counter, note
 Info = TypeVar("Info", VideoInfo, AudioInfo)
 
 CHUNK_FRAMES = 500  # source frames per task that finds faces
-NAME_CHARACTERS = 60  # of a URL's file name, from its end: the suffix counts
 LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
 
 
 @step("probe")
 def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
     """Look at the inputs, refuse bad ones and fix the timeline."""
+    video, audio, output = (normalised(location) for location in (video, audio, output))
     workspace = Workspace.at(settings.run.work_dir)
+    workspace.open()
     settings = with_detector(settings)
     refuse_bad_request(video, audio, output, settings)
-    sound = _kept(workspace, probe_audio(_local(audio, workspace)))
+    limits = UrlLimits.of(settings.run)
+    sound = _kept(workspace, probe_audio(local_file(audio, workspace, limits)))
     rate, conformed = settings.timing.rate, workspace.root / "conformed"
-    picture = _kept(workspace, prepare_video(_local(video, workspace), rate, conformed))
+    picture = _kept(workspace, prepare_video(local_file(video, workspace, limits), rate, conformed))
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
     needed = int(picture.width_px * picture.height_px * timeline.frames * LEAST_BYTES_PER_PIXEL)
     check_destination(output, needed)
@@ -123,19 +125,6 @@ def _original_sound(video: VideoInfo, timeline: Timeline, settings: Settings) ->
     """The video's own sound, if it is to be heard after the voice."""
     wanted = settings.timing.tail == "original" and timeline.voice_frames < timeline.frames
     return probe_audio(video.file.path) if wanted and video.has_audio else None
-
-
-def _local(location: str, workspace: Workspace) -> Path:
-    """The file at a path, or a copy of the one at a URL: a new place for each state that the URL can tell."""
-    if not remote.is_url(location):
-        return Path(location.removeprefix("file://"))
-    state = files.mark(location)
-    name = unquote(urlsplit(location).path).rsplit("/", 1)[-1][-NAME_CHARACTERS:] or "input"
-    key = hashlib.sha256(f"{location} {state}".encode()).hexdigest()[:16]
-    path = workspace.root / "inputs" / key / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with workspace.once(path) as is_here:
-        return path if is_here and set(state) - {"size"} else remote.download(location, path)
 
 
 def _kept(workspace: Workspace, info: Info) -> Info:

@@ -9,7 +9,7 @@ from latentsync.media.encode import encoder_works
 from latentsync.publishing.writer import check_destination
 from latentsync.settings import Settings
 from latentsync.stitching.sign import check_signing
-from latentsync.storage.remote import is_url
+from latentsync.storage.locations import is_url, local_path, same_file, shown
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
@@ -28,20 +28,32 @@ def refuse_bad_request(video: str, audio: str, output: str, settings: Settings) 
     check_engine(settings.engine, here=settings.run.runner == "threads")
 
 
+def refuse_bad_report(report: str, video: str, audio: str, output: str) -> None:
+    """Raise ``InputError`` for a report that would take the place of an input, of the output or of any other work."""
+    for what, other in (("video", video), ("audio", audio), ("output", output)):
+        if same_file(report, other):
+            raise InputError(f"report {report} is the {what} and would be overwritten; choose another name")
+    check_destination(report, 0)
+    path = local_path(report)
+    if path.is_file() and _first_byte(path) not in (b"", b"{"):
+        raise InputError(f"report {report} would overwrite a file that is no report; choose another name")
+
+
 def _check_output(video: str, audio: str, output: str) -> None:
     suffix = Path(output).suffix
     if suffix.lower() not in ("", *SUFFIXES):
-        raise InputError(f"{output}: {suffix} files cannot be written; end the name with {', '.join(SUFFIXES)}")
-    if _place(output) in (_place(video), _place(audio)):
-        raise InputError(f"{output} is one of the inputs and would be overwritten; choose another output")
+        raise InputError(f"{shown(output)}: {suffix} files cannot be written; end the name with {', '.join(SUFFIXES)}")
+    if same_file(output, video) or same_file(output, audio):
+        raise InputError(f"{shown(output)} is one of the inputs and would be overwritten; choose another output")
     check_destination(output, 0)
 
 
 def _check_report_dir(folder: str) -> None:
     if is_url(folder):
-        raise InputError(f"report_dir {folder} is a URL; name a folder")
+        raise InputError(f"report_dir {shown(folder)} is a URL; name a folder")
     check_destination(f"{folder}/contact-sheet.png", 0)
 
 
-def _place(location: str) -> str:
-    return location if is_url(location) else str(Path(location.removeprefix("file://")).expanduser().resolve())
+def _first_byte(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(1)

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from configs.loader import load_settings
-from flows.cli.locations import absolute
 from latentsync.errors import InputError
 from latentsync.settings import LOCATION, Settings
+from latentsync.storage.locations import normalised
 
 YAML_KINDS = (dict, list, tuple)
 EMPTY = (None, "", {}, [], ())
@@ -140,7 +140,7 @@ def _checked(setting: Setting, _kind: Any, tokens: Sequence[Token]) -> Any:
                 raise InputError(f"{option} {text!r}: {problem['msg'].removeprefix('Value error, ')}") from error
         return given  # its group lacks another setting, which is the file's to give
     if isinstance(value, Path) or (LOCATION in setting.field.metadata and value):
-        return absolute(str(value))
+        return normalised(str(value))
     return value
 
 

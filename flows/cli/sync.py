@@ -7,10 +7,10 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from flows.cli.console import console
-from flows.cli.locations import absolute
 from flows.cli.options import with_settings
 from flows.cli.running import segment_numbers, summary, with_bars
 from latentsync.settings import Settings
+from latentsync.storage.locations import normalised, shown
 
 
 @with_settings()
@@ -26,12 +26,15 @@ def sync(
 ) -> None:
     """Run the flow, write the report, print a summary."""
     forced = segment_numbers("--force-segments", force_segments)
-    places = absolute(video), absolute(audio), absolute(output)
+    places = normalised(video), normalised(audio), normalised(output)
 
     from flows.lipsync import lipsync
     from latentsync.publishing.report import write_report
+    from tasks.refusals import refuse_bad_report
 
+    if report:
+        refuse_bad_report(normalised(str(report)), *places)
     made = with_bars(lambda: lipsync(*places, settings, forced))
     if report:
         write_report(made, report)
-    console.print(f"{escape(output)}: {summary(made)}", soft_wrap=True)
+    console.print(f"{escape(shown(output))}: {summary(made)}", soft_wrap=True)

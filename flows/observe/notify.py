@@ -10,6 +10,8 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.settings import PREFECT_UI_URL
 
 from latentsync.settings import Settings
+from latentsync.storage import web
+from latentsync.storage.locations import shown
 
 TIMEOUT_SECONDS = 5.0
 BACKOFF_SECONDS = (1.0, 4.0)  # between the attempts
@@ -22,11 +24,12 @@ def notify(flow: Flow, flow_run: FlowRun, state: State) -> None:
     output, and url where Prefect's UI is known.
     """
     try:
-        url = _settings(flow_run.parameters).run.notify_url
-        if url:
-            _post(url, _message(flow, flow_run, state))
+        run = _settings(flow_run.parameters).run
+        if url := run.notify_url:
+            _post(url, _message(flow, flow_run, state), run.allow_private_urls)
     except Exception as error:
-        flow_run_logger(flow_run, flow).warning("the webhook was not told: %s: %s", type(error).__name__, error)
+        told = web.explain(error) if isinstance(error, httpx.HTTPError) else shown(str(error))
+        flow_run_logger(flow_run, flow).warning("the webhook was not told: %s: %s", type(error).__name__, told)
 
 
 END_HOOKS: dict[str, Any] = {
@@ -46,16 +49,17 @@ def _message(flow: Flow, flow_run: FlowRun, state: State) -> dict[str, Any]:
         "flow": flow.name,
         "state": state.type.value,
         "message": state.message or "",
-        "output": flow_run.parameters.get("output") or flow_run.parameters.get("output_folder") or "",
+        "output": shown(flow_run.parameters.get("output") or flow_run.parameters.get("output_folder") or ""),
         "url": f"{ui}/runs/flow-run/{flow_run.id}" if ui else "",
     }
 
 
-def _post(url: str, message: dict[str, Any]) -> None:
+def _post(url: str, message: dict[str, Any], allow_private: bool) -> None:
     """Post once; after a failure again, with growing pauses. Raises the last failure."""
     for pause in (*BACKOFF_SECONDS, None):
         try:
-            httpx.post(url, json=message, timeout=TIMEOUT_SECONDS).raise_for_status()
+            with web.client(allow_private) as client:
+                client.post(url, json=message, timeout=TIMEOUT_SECONDS, follow_redirects=False).raise_for_status()
             return
         except httpx.HTTPError:
             if pause is None:

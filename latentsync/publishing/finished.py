@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.atomic import WORK, write_whole
-from latentsync.storage.files import mark
+from latentsync.storage.fs import UrlLimits, mark
 
 
 class Finished(Record):
@@ -28,7 +28,8 @@ class Finished(Record):
 def made_from(video: str, audio: str, settings: Settings) -> str:
     """Digest of the inputs' marks and of the settings that change the output. Take it before the job runs."""
     choices = settings.model_dump(mode="json", exclude={"run"})
-    text = json.dumps([[video, mark(video)], [audio, mark(audio)], choices], sort_keys=True)
+    limits = UrlLimits.of(settings.run)
+    text = json.dumps([[video, mark(video, limits)], [audio, mark(audio, limits)], choices], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -4,12 +4,13 @@ import csv
 import io
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from latentsync.errors import InputError
 from latentsync.records import Record
-from latentsync.storage.files import write_text
+from latentsync.storage.fs import write_text
+from latentsync.storage.locations import same_file, shown
 
 
 class Outcome(Record):
@@ -26,11 +27,14 @@ class Outcome(Record):
 class Outcomes:
     """Outcomes in the order of the pairs; the file at ``location`` holds all that are known so far."""
 
-    def __init__(self, location: str) -> None:
-        """Raises InputError for a file that is neither .csv nor .jsonl."""
+    def __init__(self, location: str, others: Iterable[str] = ()) -> None:
+        """Raises InputError for a file that is neither .csv nor .jsonl, or one of the batch's ``others``."""
         self.suffix = posixpath.splitext(location)[1].lower()
         if self.suffix not in (".csv", ".jsonl"):
-            raise InputError(f"outcomes {location}: a table ends in .csv or .jsonl; choose another name")
+            raise InputError(f"outcomes {shown(location)}: a table ends in .csv or .jsonl; choose another name")
+        for other in others:
+            if same_file(location, other):
+                raise InputError(f"outcomes {shown(location)} would overwrite {shown(other)}; choose another name")
         self.location = location
         self.all: list[Outcome] = []
 

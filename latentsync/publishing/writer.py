@@ -11,9 +11,9 @@ from latentsync.errors import InputError, InternalError
 from latentsync.records import Record, file_sha256
 from latentsync.storage.atomic import OUTPUT, explained, leftovers, refuse_special, whole_file
 from latentsync.storage.bounded_file import BoundedFile
+from latentsync.storage.fs import check_writable, upload
+from latentsync.storage.locations import is_url, local_path, shown
 from latentsync.storage.locks import folder_lock
-from latentsync.storage.paced_upload import check_remote, upload
-from latentsync.storage.remote import is_url
 from latentsync.storage.throttle import MIB, DiskProfile, Pacer
 
 
@@ -48,7 +48,9 @@ def publish(
     else:
         check_destination(destination, size_bytes)
         _write_local(chunks, _local(destination), disk, pacer)
-    return PublishResult(destination=str(destination), size_bytes=size_bytes, sha256=sha256, seconds=clock() - started)
+    return PublishResult(
+        destination=shown(str(destination)), size_bytes=size_bytes, sha256=sha256, seconds=clock() - started
+    )
 
 
 def check_destination(destination: str | Path, needed_bytes: int) -> None:
@@ -57,7 +59,7 @@ def check_destination(destination: str | Path, needed_bytes: int) -> None:
     Makes the folder where it is missing. Raises InputError.
     """
     if is_url(str(destination)):
-        check_remote(str(destination))
+        check_writable(str(destination))
         return
     path = _local(destination)
     with explained(path):
@@ -77,7 +79,7 @@ def check_destination(destination: str | Path, needed_bytes: int) -> None:
 
 def _local(destination: str | Path) -> Path:
     # A link is followed: its target is replaced, the link stays.
-    return Path(os.path.realpath(str(destination).removeprefix("file://")))
+    return Path(os.path.realpath(local_path(str(destination))))
 
 
 def _describe(source: Path) -> tuple[int, str]:

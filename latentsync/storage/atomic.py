@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentsync.errors import InputError, LipsyncError, TransientError
+from latentsync.storage.locations import shown
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NAME_BYTES = 200  # of the file's own name in the temporary one, which may have 255
@@ -19,7 +20,6 @@ _USER_ERRORS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST,
     errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG, errno.EINVAL,
 }  # fmt: skip
-_SHOWN_CHARACTERS = 300
 _KINDS = {
     stat.S_IFDIR: "folder", stat.S_IFLNK: "link that leads nowhere", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket",
     stat.S_IFCHR: "device", stat.S_IFBLK: "device",
@@ -41,10 +41,7 @@ def whole_file(out: Path, mode: int = WORK) -> Iterator[Path]:
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield part
-        _fsync(part)
-        refuse_special(out)
-        os.replace(part, out)
-        _fsync(out.parent)
+        take_place(part, out)
     except OSError as error:
         if error.errno in FULL:
             raise TransientError(f"{out}: the disk is full; free some space, then run again") from error
@@ -54,11 +51,26 @@ def whole_file(out: Path, mode: int = WORK) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def take_place(part: Path, out: Path) -> None:
+    """Rename the finished ``part`` to ``out``: both the content and the name are on the disk at the return."""
+    _fsync(part)
+    refuse_special(out)
+    os.replace(part, out)
+    _fsync(out.parent)
+
+
 def write_whole(out: Path, content: bytes, mode: int = OUTPUT) -> None:
     """Write a small file for people, such as a report; its folder is made where it is missing."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(out, mode) as part:
         part.write_bytes(content)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner only."""
+    if not path.is_dir():
+        private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def refuse_special(path: Path) -> None:
@@ -80,10 +92,9 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _explain(error: OSError, path: Path) -> LipsyncError:
-    shown = f"{str(path)[:_SHOWN_CHARACTERS]}..." if len(str(path)) > _SHOWN_CHARACTERS else path
     if error.errno in _USER_ERRORS:
-        return InputError(f"{shown} cannot be written ({error.strerror}): choose another destination")
-    return TransientError(f"{shown} could not be written: {error.strerror}")
+        return InputError(f"{shown(str(path))} cannot be written ({error.strerror}): choose another destination")
+    return TransientError(f"{shown(str(path))} could not be written: {error.strerror}")
 
 
 def leftovers(out: Path) -> list[Path]:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentsync.records import Artefact, file_sha256
-from latentsync.storage import locks, remote
+from latentsync.storage import locks
+from latentsync.storage.atomic import explained, private_folder
+from latentsync.storage.locations import is_url, normalised
+
+ROOMS = ("conformed", "finished", "inputs", "results", "runs")  # folders beside those of the sources
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,23 @@ class Workspace:
     def at(cls, location: str) -> "Workspace":
         """The workspace at a folder or fsspec URL; empty: the user's cache folder."""
         cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lipsync"
-        if "://" not in location:
-            return cls(Path(location).expanduser().absolute() if location else cache)
-        if location.startswith("file://"):
-            return cls(Path(location.removeprefix("file://")))
+        location = normalised(location or str(cache))
+        if not is_url(location):
+            return cls(Path(location))
         staging = location.replace("://", "/").strip("/")
         return cls(cache / "staging" / staging, mirror=location.rstrip("/"))
+
+    def open(self) -> None:
+        """Make the folder where it is missing, for its owner only. Raises InputError where that cannot be."""
+        with explained(self.root):
+            private_folder(self.root)
+            for room in ROOMS:
+                private_folder(self.root / room)
 
     def path(self, source: str, stage: str, name: str) -> Path:
         """Place of a file; its folder exists afterwards."""
         path = self.root / source[:16] / stage / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         return path
 
     def keep(self, path: Path) -> Artefact:
@@ -43,7 +53,9 @@ class Workspace:
         if not self.mirror:
             return Artefact.of(path)
         url = f"{self.mirror}/{path.relative_to(self.root).as_posix()}"
-        remote.upload(path, url)
+        from latentsync.storage.fs import upload_file  # slow to import, and only needed here
+
+        upload_file(path, url)
         return Artefact.of(path, url=url)
 
     @contextlib.contextmanager

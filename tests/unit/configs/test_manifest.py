@@ -24,11 +24,11 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_csv_paths_are_seen_from_the_manifest(tmp_path: Path) -> None:
-    text = "video, audio, output\na.mp4, voices/a.wav, out/a.mkv\ns3://b/c.mp4,/abs/c.wav,s3://b/done.mp4\n"
+    text = "video, audio, output\na.mp4, voices/a.wav, out/a.mkv\ns3://b/c.mp4,/abs/c.wav,c.mp4\n"
     first, second = pairs_of(text, tmp_path / "jobs.csv")
     assert (first.video, first.audio) == (f"{tmp_path}/a.mp4", f"{tmp_path}/voices/a.wav")
     assert first.output == f"{tmp_path}/out/a.mkv"
-    assert (second.video, second.audio, second.output) == ("s3://b/c.mp4", "/abs/c.wav", "s3://b/done.mp4")
+    assert (second.video, second.audio, second.output) == ("s3://b/c.mp4", "/abs/c.wav", f"{tmp_path}/c.mp4")
     assert first.where == f"{tmp_path}/jobs.csv line 2"
 
 
@@ -54,8 +54,21 @@ def test_settings_of_a_line_go_over_those_of_the_batch(tmp_path: Path, suffix: s
         ('{"video": "a.mp4", "audio": "a.wav", "settings": {"encode": {"crf": 99}}}', r"line 2: .*crf = 99: .* 51"),
         ('{"video": "a.mp4", "audio": "a.wav", "settings": {"crf": 9}}', r"line 2: .* are not in groups; .*encode"),
         (
-            '{"video": "/in/a.mp4", "audio": "a.wav", "output": "/x/../in/a.mp4"}',
+            '{"video": "/out/in/a.mp4", "audio": "a.wav", "output": "/out/x/../in/a.mp4"}',
             r"line 2: output .* is one of the inputs",
+        ),
+        (
+            '{"video": "a.mp4", "audio": "a.wav", "output": "../etc/cron.d/a.mp4"}',
+            r"line 2: output /out/\.\./etc/cron\.d/a\.mp4 lies outside /out",
+        ),
+        (
+            '{"video": "a.mp4", "audio": "a.wav", "output": "/tmp/a.mp4"}',
+            r"line 2: output /tmp/a\.mp4 lies outside /out",
+        ),
+        ('{"video": "a.mp4", "audio": "a.wav", "output": "s3://b/a.mp4"}', r"line 2: output .* lies outside /out"),
+        (
+            '{"video": "a.mp4", "audio": "a.wav", "settings": {"run": {"work_dir": "/etc"}}}',
+            r"line 2: settings: run is for the whole batch",
         ),
     ],
 )
@@ -65,6 +78,19 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path, line: str, told: st
     assert not first.problem
     assert not last.problem
     assert re.fullmatch(rf"{tmp_path}/jobs\.jsonl {told}.*", bad.problem)
+
+
+def test_a_link_does_not_lead_an_output_out_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to("/etc")
+    text = "video,audio,output\na.mp4,a.wav,link/a.mp4\n"
+    (pair,) = pairs_of(text, tmp_path / "jobs.csv", str(tmp_path / "out"))
+    assert "lies outside" in pair.problem
+
+
+def test_one_output_by_two_names_is_still_one(tmp_path: Path) -> None:
+    text = "video,audio,output\na.mp4,a.wav,x.mp4\nb.mp4,b.wav,y/../x.mp4\n"
+    assert all("is that of 2 pairs" in pair.problem for pair in pairs_of(text, tmp_path / "jobs.csv", "/out"))
 
 
 def test_two_pairs_must_not_write_one_output(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 import threading
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from latentsync.errors import TransientError
 from latentsync.records import Artefact
-from latentsync.storage import remote
+from latentsync.storage.download import fetch
 from latentsync.storage.workspace import Workspace
 
 
@@ -77,23 +78,23 @@ def test_a_file_that_was_there_before_is_made_again(tmp_path: Path) -> None:
 
 def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    workspace = Workspace.at(f"local://{tmp_path}/bucket")
+    workspace = Workspace.at(f"memory://{tmp_path}/bucket")
     path = workspace.path("ab" * 32, "render", "x.mkv")
     path.write_text("frames")
     kept = workspace.keep(path)
     path.unlink()
-    remote.fetch(Artefact.model_validate_json(kept.model_dump_json()))
+    fetch(Artefact.model_validate_json(kept.model_dump_json()))
     assert path.read_text() == "frames"
 
 
 def test_a_damaged_remote_copy_is_not_kept(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    workspace = Workspace.at(f"local://{tmp_path}/bucket")
+    workspace = Workspace.at(f"memory://{tmp_path}/bucket")
     path = workspace.path("ab" * 32, "render", "x.mkv")
     path.write_text("frames")
     kept = workspace.keep(path)
     path.unlink()
-    (tmp_path / "bucket" / "abababababababab" / "render" / "x.mkv").write_text("broken")
+    fsspec.filesystem("memory").pipe_file(f"{tmp_path}/bucket/abababababababab/render/x.mkv", b"broken")
     with pytest.raises(TransientError, match="sha256"):
-        remote.fetch(kept)
+        fetch(kept)
     assert not path.exists()

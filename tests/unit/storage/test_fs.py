@@ -47,7 +47,7 @@ def test_a_failure_midway_leaves_the_old_object(url, source):
         if len(waits) == 3:
             raise ConnectionResetError("unplugged")
 
-    with pytest.raises(TransientError, match=r"final\.mp4 could not be written: ConnectionResetError: unplugged"):
+    with pytest.raises(TransientError, match=r"final\.mp4: unplugged; check the address"):
         publish(source, url, DISK, clock=lambda: 0.0, sleep=unplug)
     assert stored(url) == {"/bucket/final.mp4": b"old"}
 
@@ -58,5 +58,5 @@ def test_the_check_leaves_nothing_behind(url):
 
 
 def test_an_unknown_kind_of_url_is_refused():
-    with pytest.raises(InputError, match=r"carrier-pigeon://coop/a\.mp4: .*extra 's3'"):
+    with pytest.raises(InputError, match=r"carrier-pigeon://coop/a\.mp4: this kind of URL cannot be used"):
         check_destination("carrier-pigeon://coop/a.mp4", needed_bytes=0)

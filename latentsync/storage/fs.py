@@ -1,0 +1,193 @@
+"""Files behind paths and URLs (s3, gs, abfs, sftp, http, ...): one way in, one policy of errors.
+
+What the user can change (a missing file, a permission, a driver that is not installed) is InputError; whatever
+else fails on the way to another machine may pass: TransientError. No message holds the secrets of a URL, and
+no cause is chained to it: the drivers' own messages do.
+"""
+
+import contextlib
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from latentsync.errors import InputError, LipsyncError, TransientError
+from latentsync.records import Record
+from latentsync.settings import RunSettings
+from latentsync.storage import web
+from latentsync.storage.atomic import explained, write_whole
+from latentsync.storage.locations import is_url, local_path, normalised, shown
+from latentsync.storage.throttle import MIB, Pacer
+
+TEXT_MIB_MAX = 64  # of a manifest
+_PART_BYTES = 16 * MIB  # of a multi-part upload: 10,000 of them make 156 GiB
+# What file systems call size, time of modification and content tag; those that are there are compared.
+_MARKS = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "last_modified", "updated")
+_INSTALL = {"s3": "install the extra 's3' of this package"}
+_USER_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")  # botocore's
+
+
+class UrlLimits(Record):
+    """What is read from URLs: at most ``max_bytes`` of one file, from public addresses unless ``allow_private``."""
+
+    max_bytes: int = 100 * 1024**3
+    allow_private: bool = False
+
+    @classmethod
+    def of(cls, run: RunSettings) -> Self:
+        """Those that the settings give."""
+        return cls(max_bytes=int(run.max_input_gib * 1024**3), allow_private=run.allow_private_urls)
+
+
+def is_web(url: str) -> bool:
+    """Whether ``url`` is read by HTTP."""
+    return normalised(url).startswith(("http://", "https://"))
+
+
+def read_text(location: str, limits: UrlLimits = UrlLimits()) -> str:
+    """The UTF-8 text at ``location``, of no more than TEXT_MIB_MAX. Raises as all of this module."""
+    content = b"".join(read(location, 0, TEXT_MIB_MAX * MIB + 1, limits))
+    if len(content) > TEXT_MIB_MAX * MIB:
+        raise InputError(f"{shown(location)}: more than {TEXT_MIB_MAX} MiB of text; split it")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shown(location)}: not UTF-8 text ({error}); save it as UTF-8") from None
+
+
+def read(location: str, start: int, stop: int, limits: UrlLimits = UrlLimits()) -> Iterator[bytes]:
+    """Bytes ``[start, stop)`` of the file at ``location``, or up to its end, in pieces."""
+    if is_web(location):
+        with errors_of(location), web.get(location, start, allow_private=limits.allow_private) as answer:
+            left = stop - start
+            for piece in answer.iter_bytes(MIB):
+                yield piece[:left]
+                if (left := left - len(piece)) <= 0:
+                    return
+        return
+    with opened(location, limits) as (file_system, path), file_system.open(path, "rb", cache_type="none") as file:
+        file.seek(start)
+        while start < stop and (piece := file.read(min(_PART_BYTES, stop - start))):
+            start += len(piece)
+            yield piece
+
+
+def write_text(text: str, location: str) -> None:
+    """Write a small file at ``location``, whole or not at all where the file system can."""
+    if not is_url(location):
+        path = local_path(location)
+        with explained(path):
+            write_whole(path, text.encode())
+        return
+    with opened(location) as (file_system, path), file_system.transaction, file_system.open(path, "wb") as file:
+        file.write(text.encode())
+
+
+def list_files(location: str) -> list[str]:
+    """Files of the folder, or that match the glob, at ``location``; sorted.
+
+    Raises ``InputError`` when there is no such folder; a glob may match nothing.
+    """
+    with opened(location) as (file_system, path):
+        if glob.has_magic(path):
+            found = file_system.glob(path, detail=True)
+        elif file_system.isdir(path):
+            found = {item["name"]: item for item in file_system.ls(path, detail=True)}
+        else:
+            raise FileNotFoundError("no such folder")
+        names = [name for name, item in found.items() if item["type"] == "file"]
+        return sorted(file_system.unstrip_protocol(name) if is_url(location) else name for name in names)
+
+
+def mark(location: str, limits: UrlLimits = UrlLimits()) -> dict[str, str]:
+    """Size, time and tag of the file at ``location``; empty when there is none.
+
+    Equal marks mean the same content, as far as the file system can tell without reading it.
+    """
+    if is_web(location):
+        with errors_of(location):
+            return web.mark(location, limits.allow_private)
+    with opened(location, limits) as (file_system, path):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            info = file_system.info(path)
+            return {name: str(info[name]) for name in _MARKS if info.get(name) is not None}
+        return {}
+
+
+def check_writable(url: str) -> None:
+    """Write and remove an empty object beside ``url``."""
+    with opened(url) as (file_system, path):
+        file_system.pipe_file(f"{path}.part", b"")
+        with contextlib.suppress(PermissionError):  # an account that may write need not be allowed to delete
+            file_system.rm_file(f"{path}.part")
+
+
+def upload(chunks: Iterable[memoryview], url: str, size_bytes: int, pacer: Pacer | None = None) -> None:
+    """Send ``chunks`` to ``url`` in one transaction; an exception on the way discards all of it."""
+    with opened(url) as (file_system, path):
+        file_system.makedirs(file_system._parent(path), exist_ok=True)
+        with file_system.transaction, file_system.open(path, "wb", block_size=_PART_BYTES) as file:
+            for chunk in chunks:
+                if pacer:
+                    pacer.before_write(len(chunk))
+                file.write(bytes(chunk))
+        stored = file_system.info(path)["size"]
+        if stored != size_bytes:
+            raise TransientError(f"{shown(url)} holds {stored} bytes, {size_bytes} were sent: publish again")
+
+
+def upload_file(path: Path, url: str) -> None:
+    """Copy the file ``path`` to ``url``."""
+    with open(path, "rb") as file:
+        upload((memoryview(piece) for piece in iter(lambda: file.read(MIB), b"")), url, path.stat().st_size)
+
+
+@contextlib.contextmanager
+def opened(location: str, limits: UrlLimits = UrlLimits()) -> Iterator[tuple[Any, str]]:
+    """The fsspec file system of ``location``, and its path there; what fails in the block is explained.
+
+    The instance is one of our own: a transaction belongs to an instance, and others may be writing too.
+    """
+    import fsspec  # slow to import
+
+    location = normalised(location)
+    with errors_of(location):
+        if not is_url(location):
+            yield fsspec.filesystem("file"), location
+            return
+        if is_web(location):
+            raise InputError(f"{shown(location)}: can only be read, and by its full name; give a path, or s3, gs, ...")
+        if location.startswith("sftp://"):
+            web.check_host(urlsplit(location).hostname or "", limits.allow_private)
+        yield fsspec.core.url_to_fs(location, use_listings_cache=False, skip_instance_cache=True)
+
+
+@contextlib.contextmanager
+def errors_of(location: str) -> Iterator[None]:
+    """Turn what the many drivers raise about ``location`` into this package's errors."""
+    try:
+        yield
+    except LipsyncError:
+        raise
+    except Exception as error:
+        raise _explain(error, location) from None
+
+
+def _explain(error: Exception, location: str) -> LipsyncError:
+    import httpx
+
+    place = shown(location)
+    if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+        kind = InputError if web.is_users_fault(error) else TransientError
+        return kind(f"{place}: {web.explain(error)}; check the address, your rights and the network")
+    what = shown(f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{place}: no such file or folder; check the address")
+    if isinstance(error, ImportError):
+        scheme = location.partition("://")[0]
+        return InputError(f"{place}: {what}; {_INSTALL.get(scheme, 'install the package for this kind of URL')}")
+    if isinstance(error, _USER_ERRORS) or type(error).__name__ in _NO_CREDENTIALS:
+        return InputError(f"{place}: {what}; check the name, your rights and the credentials")
+    return TransientError(f"{place}: {what}; check the address, the credentials and the network")
