@@ -110,6 +110,7 @@ def test_bad_input_is_refused_by_name_and_fact(
         (("-o", "OUT", "--engine", "latentsync-1.6", "--weights", "/nowhere", "--device", "cpu"), "/nowhere"),
         (("-o", "/tmp/out.webm"), ".webm files cannot be written"),
         (("-o", "VIDEO"), "would be overwritten"),
+        (("-o", "OUT", "--report", "VIDEO"), "report"),
         (("-o", "OUT", "--report-dir", "/proc/report"), "/proc/report"),
         (("-o", "OUT", "--config", "CONFIG"), "a group of settings is expected"),
         (("-o", "OUT", "--engine", "magic"), "latentsync-1.6"),
