@@ -25,6 +25,7 @@ COMMANDS = {
     "sync": "Lip-sync VIDEO to AUDIO. Exit code 0: done, 2: bad input, 1: failed.",
     "rerun": "Run a flow run again: only what failed, was lost or is named by --segments is redone.",
     "probe": "Say what a file is and whether it can be used.",
+    "verify": "Say what a file tells of its origin. Exit code 0: signed, 1: changed since, 3: not signed.",
     "doctor": "Check this machine: one line per thing, with a verdict and what to do. Exit code 1 if anything fails.",
     "bench": "Measure how fast this machine makes faces: frames/s, ms by part, TFLOP/s, GPU memory.",
     "worker": "Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded.\n\n"

@@ -24,6 +24,11 @@ ConfigFile = Annotated[Path | None, Parameter(help="YAML or JSON file with setti
 PEOPLE_SAY: dict[tuple[str, ...], str] = {  # what a person would call the option
     ("faces", "choice"): "face",
     ("engine", "options"): "engine_options",
+    ("mark", "metadata"): "mark",
+    ("mark", "certificate"): "mark_certificate",
+    ("mark", "key"): "mark_key",
+    ("mark", "timestamp_url"): "mark_timestamp_url",
+    ("mark", "required"): "mark_required",
 }
 
 

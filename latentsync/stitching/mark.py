@@ -11,6 +11,7 @@ from uuid import UUID
 
 from latentsync.media.audio import MOV_SUFFIXES
 from latentsync.media.ffmpeg import run
+from latentsync.media.opening import ffprobe_command
 from latentsync.records import Record
 from latentsync.settings import MarkSettings
 
@@ -54,8 +55,9 @@ def append_xmp(path: Path) -> None:
 
 def read_mark(path: Path) -> MetadataMark:
     """What the metadata of a media file say. Raises InputError when it cannot be read."""
-    command = ["ffprobe", "-v", "error", "-export_xmp", "1", "-of", "json", "-show_entries", "format_tags", str(path)]
-    tags = {name.lower(): value for name, value in json.loads(run(command, path))["format"].get("tags", {}).items()}
+    command = ffprobe_command(path, "-export_xmp", "1", "-show_entries", "format_tags")
+    found = json.loads(run(command, path, probing=True))["format"].get("tags", {})
+    tags = {name.lower(): value for name, value in found.items()}
     said = tags.get("comment", "") + tags.get("xmp", "")
     return MetadataMark(altered=DIGITAL_SOURCE_TYPE in said, aigc=tags.get("aigc"))
 

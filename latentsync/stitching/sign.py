@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 import wave
@@ -14,6 +13,7 @@ from latentsync.engines.registry import engine_identity
 from latentsync.errors import InputError, TransientError
 from latentsync.job import Job
 from latentsync.media.audio import MOV_SUFFIXES
+from latentsync.media.child import start_child
 from latentsync.settings import MarkSettings
 from latentsync.stitching.mark import DIGITAL_SOURCE_TYPE
 
@@ -79,13 +79,10 @@ def _signed(mark: MarkSettings, manifest: dict[str, Any], parent: Path, unsigned
         "unsigned": str(unsigned),
         "out": str(out),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "latentsync.stitching.c2pa_signer"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-    )
-    return "" if not done.returncode else done.stderr.strip() or f"the signer ended with {done.returncode}"
+    signer = start_child([sys.executable, "-m", "latentsync.stitching.c2pa_signer"], stdin=True, stdout=False)
+    _, said = signer.communicate(json.dumps(request).encode())
+    complaint = said.decode(errors="replace").strip() or f"the signer ended with status {signer.returncode}"
+    return complaint if signer.returncode else ""
 
 
 def _manifest(job: Job, segments: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from flows.cli.verify import verify_file
+from flows.cli.app import app
 from latentsync.errors import InputError
 from latentsync.settings import MarkSettings
 from tests.unit.stitching.finished import flip_bit, make_finished
@@ -18,7 +18,9 @@ def test_each_verdict_has_its_exit_code(tmp_path, silent, capsys):
         (marked, 3, 'AIGC tag: {"Label":"1","ContentProducer":"Studio"'),
         (silent, 3, "unmarked"),
     ]:
-        assert verify_file(path) == code
+        with pytest.raises(SystemExit) as ended:
+            app(["verify", str(path)])
+        assert ended.value.code == code
         assert words in capsys.readouterr().out
     with pytest.raises(InputError, match=r"none\.mp4: no such file"):
-        verify_file(tmp_path / "none.mp4")
+        app(["verify", str(tmp_path / "none.mp4")])
