@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from latentsync.publishing.memory_watch import MemoryWatch
+from flows.observe.memory_watch import MemoryWatch
 from latentsync.publishing.report import Report, read_report
 
 ROOT = Path(__file__).parents[1]

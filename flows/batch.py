@@ -16,7 +16,7 @@ from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
 from latentsync.storage.locations import shown
 from latentsync.storage.workspace import Workspace
-from tasks.steps import run_folder
+from tasks.progress import run_folder
 
 
 @flow(name="lipsync-batch", persist_result=False, **END_HOOKS)
@@ -34,7 +34,7 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
             or else in the workspace
     """
     pairs = find_pairs(jobs, output_folder, settings)
-    folder = output_folder.rstrip("/") or str(run_folder(settings.run, str(flow_run.id)))
+    folder = output_folder.rstrip("/") or str(run_folder(settings.run.work_dir, str(flow_run.id)))
     named = (location for pair in pairs for location in (pair.video, pair.audio, pair.output) if location)
     table = Outcomes(outcomes or f"{folder}/outcomes.csv", [jobs, *named])
     progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))

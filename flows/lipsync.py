@@ -4,10 +4,9 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.observe.artifacts import publishing_artifacts
 from flows.observe.logs import set_up_logs
 from flows.observe.notify import END_HOOKS
-from flows.observe.progress import following, plot_progress
+from flows.observe.watch import Watch
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
 from tasks.arenas import limit_malloc_arenas
@@ -16,6 +15,7 @@ from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
 from tasks.run import Run
 from tasks.segments import generate, render
+from tasks.stages import later
 
 
 def _run_name() -> str:
@@ -43,25 +43,25 @@ def lipsync(
     """
     set_up_logs()
     limit_malloc_arenas()
-    with Run(settings, force_segments or ()) as run, publishing_artifacts(run), following(run):
-        job = run.result(run(probe, video, audio, output, settings))
+    with Run(settings, force_segments or ()) as run, Watch(run) as watch:
+        job = run.wait(probe.submit(video, audio, output, settings))
 
-        voice_features = run(voice, job)
-        detections = [run(find_faces, job, *chunk) for chunk in face_chunks(job)]
-        face_track = run(track, job, detections)
-        job_plan = run.result(run(plan, job, face_track))
+        features = voice.submit(job)
+        detections = [find_faces.submit(job, chunk) for chunk in face_chunks(job)]
+        face_track = track.submit(job, [later(faces) for faces in detections])
+        job_plan = run.wait(plan.submit(job, later(face_track)))
 
-        faces, renders = [None], []
-        for to_generate, to_render in run.staggered(job_plan):
-            if to_generate:
-                faces.append(run(generate, job, job_plan, voice_features, to_generate))
-            if to_render:
-                previous, own = faces[to_render.index], faces[to_render.index + 1]
-                renders.append(run(render, job, job_plan, to_render, own, previous))
+        faces, renders = [], []
+        for segment, ready in run.staggered(job_plan.segments):
+            if segment:
+                faces.append(later(generate.submit(job, job_plan, later(features), segment)))
+            if ready:
+                before, earlier = job_plan.before(ready), faces[ready.index - 1] if ready.index else None
+                renders.append(later(render.submit(job, job_plan, ready, faces[ready.index], before, earlier)))
 
-        joined = run(join, job, run.results(renders))
-        run.result(run(publish, job, joined))
-        if run.report_dir:
-            run.result(run(pictures, job, job_plan, joined, run.report_dir))
-            plot_progress(run, run.report_dir)
-        return make_report(run, job, job_plan)
+        run.wait_for_all()
+        joined = join.submit(job, job_plan, renders)
+        published = run.wait(publish.submit(job, later(joined)))
+        if folder := watch.pictures_folder(settings.run.report_dir):
+            run.wait(pictures.submit(job, job_plan, later(joined), folder))
+        return make_report(run, job, job_plan, published, watch.memory_peaks)

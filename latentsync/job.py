@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from latentsync.media.timeline import Timeline
-from latentsync.records import Artefact, AudioInfo, ClipFile, Record, Segment, VideoInfo
+from latentsync.records import Artefact, AudioInfo, Record, Segment, VideoInfo
 from latentsync.settings import Settings
 
 
@@ -31,13 +31,23 @@ class Plan(Record):
     track: Artefact  # (M,) faces.track.TRACK_DTYPE
     windows: Artefact  # (W, 2) int32 half-open output ranges
     mouth: Artefact  # (M, K, 2) float32 in aligned pixels, NaN without a face
-    segments: tuple[Segment, ...]
+    cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment
     frames_with_face: int
 
     @cached_property
     def window_grid(self) -> np.ndarray:
         """The (W, 2) windows."""
         return np.load(self.windows.path)
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The units of work, in order; in a file, since each of thousands of tasks is given the plan."""
+        rows = enumerate(np.load(self.cuts.path).tolist())
+        return tuple(Segment(index=index, start=start, end=end, clip_end=last) for index, (start, end, last) in rows)
+
+    def before(self, segment: Segment) -> Segment | None:
+        """The segment before, whose faces are blended with the first ones of ``segment``."""
+        return self.segments[segment.index - 1] if segment.index else None
 
     def open_track(self) -> np.ndarray:
         """The face track, memory-mapped."""
@@ -46,14 +56,3 @@ class Plan(Record):
     def open_mouth(self) -> np.ndarray:
         """The aligned mouths, memory-mapped."""
         return np.load(self.mouth.path, mmap_mode="r")
-
-
-class Work(Record):
-    """A finished clip and what it took to make it."""
-
-    clip: ClipFile
-    seconds: float
-    attempts: int
-    worker: str  # host, or host and GPU
-    peak_rss_mib: int
-    peak_gpu_mib: int = 0

@@ -92,6 +92,14 @@ class AudioInfo(Record):
         return int(self.samples * fps / self.sample_rate_hz)
 
 
+class Chunk(Record):
+    """Source frames ``[start, end)`` in which faces are found."""
+
+    index: int
+    start: int
+    end: int
+
+
 class Segment(Record):
     """One unit of work: renders ``[start, end)``; its face clip also holds the overlap."""
 

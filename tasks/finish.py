@@ -1,35 +1,51 @@
-"""From rendered clips to the published file: join, publish."""
+"""From rendered clips to the published file: join, publish, pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from configs.loader import disk_profile
-from latentsync.job import Job, Plan, Work
+from latentsync.job import Job, Plan
 from latentsync.publishing.writer import PublishResult
 from latentsync.publishing.writer import publish as publish_file
-from latentsync.records import Artefact
+from latentsync.records import Artefact, ClipFile, Record
 from latentsync.review.pictures import show_job
 from latentsync.stitching.assemble import assemble
-from tasks import keys
-from tasks.making import make_file
-from tasks.policy import step
+from tasks.keys import computed_by, file_name_part
+from tasks.progress import Progress
+from tasks.stages import Work, file_stage, stage
 
 
-@step("join", keys.join_key)
-def join(job: Job, renders: Sequence[Work]) -> Artefact:
-    """All renders on one integer timeline with the given sound; checked."""
-    clips = [render.clip for render in renders]
-    suffix = Path(job.output).suffix or ".mp4"
-    return make_file(job, "join", keys.join_key(job, renders) + suffix, lambda out: assemble(job, clips, out))
+class Pictures(Record):
+    """Pictures of a result, for a person to judge."""
+
+    files: tuple[Path, ...]
 
 
-@step("pictures")
-def pictures(job: Job, plan: Plan, joined: Artefact, folder: Path) -> None:
-    """Contact sheet and mouth-against-voice plot for a person to judge."""
-    show_job(job, plan, joined.path, folder)
+def join_key(job: Job, plan: Plan, renders: Sequence[Artefact]) -> list[object]:
+    """The clips, the sound, the timeline and the kind of file."""
+    sounds = [sound and sound.file.sha256 for sound in (job.audio, job.original_sound)]
+    timeline, tail = job.timeline.model_dump(mode="json"), job.settings.timing.tail
+    return [[clip.sha256 for clip in renders], sounds, timeline, tail, file_name_part(job.output), computed_by("av")]
 
 
-@step("publish")
-def publish(job: Job, joined: Artefact) -> PublishResult:
-    """Paced, chunked and atomic copy to the destination."""
+def _suffix(job: Job, plan: Plan, renders: Sequence[Artefact]) -> str:
+    return file_name_part(job.output) or ".mp4"
+
+
+@file_stage("join", join_key, _suffix)
+def join(out: Path, progress: Progress, job: Job, plan: Plan, renders: Sequence[Artefact]) -> None:
+    """All renders on one integer timeline with the given sound; checked. Raises ``InternalError``."""
+    clips = zip(renders, plan.segments, strict=True)
+    assemble(job, [ClipFile(file=file, start=segment.start, end=segment.end) for file, segment in clips], out)
+
+
+@stage("publish")
+def publish(work: Work, job: Job, joined: Artefact) -> PublishResult:
+    """Paced, chunked and atomic copy to the destination. Raises as ``publishing.writer.publish``."""
     return publish_file(joined.path, job.output, disk_profile(job.settings.run.disk_profile))
+
+
+@stage("pictures")
+def pictures(work: Work, job: Job, plan: Plan, joined: Artefact, folder: Path) -> Pictures:
+    """Contact sheet and mouth-against-voice plot for a person to judge."""
+    return Pictures(files=tuple(show_job(job, plan, joined.path, folder)))

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
 from latentsync.engines.protocol import WINDOW_FRAMES
-from latentsync.engines.registry import engine_on_gpu, resolution_px
+from latentsync.engines.registry import engine_on_gpu, resolution_px, uses_gpu, voice_identity
 from latentsync.faces.detect import find_faces as detect_faces
-from latentsync.faces.detectors.registry import detector_spec
+from latentsync.faces.detectors.registry import detector_identity, detector_spec
+from latentsync.faces.identity import Choice
 from latentsync.faces.track import build_track, runs, windows
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
@@ -17,19 +18,18 @@ from latentsync.media.decode import read_rgb
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.publishing.writer import check_destination
-from latentsync.records import Artefact, AudioInfo, VideoInfo
-from latentsync.segments.plan import aligned_mouths, plan_segments
+from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
+from latentsync.segments.plan import aligned_mouths, plan_segments, write_segments
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
 from latentsync.storage.download import local_file
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
 from latentsync.storage.workspace import Workspace
-from tasks import keys
-from tasks.making import make_file
-from tasks.policy import step
+from tasks.keys import computed_by, video_part
+from tasks.progress import Progress
 from tasks.refusals import refuse_bad_request
-from tasks.steps import frame_counter, note
+from tasks.stages import Work, file_stage, stage
 
 Info = TypeVar("Info", VideoInfo, AudioInfo)
 
@@ -37,9 +37,14 @@ CHUNK_FRAMES = 500  # source frames per task that finds faces
 LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
 
 
-@step("probe")
-def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
-    """Look at the inputs, refuse bad ones and fix the timeline."""
+def engine_resource(settings: Settings) -> str:
+    """The resource of stages in which the engine works."""
+    return "GPU" if uses_gpu(settings.engine) else "CPU"
+
+
+@stage("probe")
+def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -> Job:
+    """Look at the inputs, refuse bad ones and fix the timeline. Raises ``InputError`` or ``WeightsError``."""
     video, audio, output = (normalised(location) for location in (video, audio, output))
     workspace = Workspace.at(settings.run.work_dir)
     workspace.open()
@@ -63,54 +68,66 @@ def probe(video: str, audio: str, output: str, settings: Settings) -> Job:
     )
 
 
-@step("voice", keys.voice_key)
-def voice(job: Job) -> Artefact:
-    """The engine's voice features of every frame."""
-
-    def extract(out: Path) -> None:
-        with engine_on_gpu(job.settings, lambda: note("waits for a GPU")) as engine:
-            note("")
-            extract_voice(job, engine, out)
-
-    return make_file(job, "voice", f"{keys.voice_key(job)}.npy", extract)
+def voice_key(job: Job) -> list[object]:
+    """The sound, the timeline, and the engine that hears it."""
+    timeline = {"frames": job.timeline.voice_frames, "fps": str(job.timeline.fps)}
+    engine = voice_identity(job.settings.engine)
+    return [job.audio.file.sha256, job.audio.sample_rate_hz, timeline, engine, computed_by()]
 
 
-@step("faces-{index:03d}", keys.faces_key)
-def find_faces(job: Job, index: int, start: int, stop: int) -> Artefact:
-    """Landmarks in source frames ``[start, stop)``."""
-
-    def detect(out: Path) -> None:
-        count = frame_counter(stop - start)
-        detector = detector_spec(job.settings.faces.detector)
-        scale, frames = read_rgb(job.video, start, stop, detector.long_side_px)
-        detect_faces(frames, scale, detector.load(), out, count)
-
-    return make_file(job, "faces", f"{keys.faces_key(job, index, start, stop)}.npy", detect)
+@file_stage("voice", voice_key, ".npy", resource=engine_resource)
+def voice(out: Path, progress: Progress, job: Job) -> None:
+    """The engine's voice features of every frame. Raises ``TransientError`` without GPU memory."""
+    with engine_on_gpu(job.settings, lambda: progress.note("waits for a GPU")) as engine:
+        progress.note("")
+        extract_voice(job, engine, out)
 
 
-@step("track", keys.track_key)
-def track(job: Job, chunks: Sequence[Artefact]) -> Artefact:
-    """One identity, smoothed once over the whole timeline."""
-    size = resolution_px(job.settings.engine)
-    paths = [chunk.path for chunk in chunks]
-    choice, video = job.settings.faces.target, str(job.video.file.path)
-    name = f"{keys.track_key(job, chunks)}.npy"
-    return make_file(job, "track", name, lambda out: build_track(paths, choice, size, out, video))
+def faces_key(job: Job, chunk: Chunk) -> list[object]:
+    """The video's frames and what looks at them; whom to follow is chosen afterwards."""
+    detector = detector_identity(job.settings.faces.detector)
+    return [video_part(job.video), [chunk.start, chunk.end], detector, computed_by()]
 
 
-@step("plan")
-def plan(job: Job, track: Artefact) -> Plan:
+@file_stage("faces-{chunk.index:03d}", faces_key, ".npy")
+def find_faces(out: Path, progress: Progress, job: Job, chunk: Chunk) -> None:
+    """Landmarks in the source frames of a chunk. Raises ``TransientError`` when ffmpeg is killed."""
+    detector = detector_spec(job.settings.faces.detector)
+    scale, frames = read_rgb(job.video, chunk.start, chunk.end, detector.long_side_px)
+    detect_faces(frames, scale, detector.load(), out, progress.frames)
+
+
+def track_key(job: Job, chunks: Sequence[Artefact]) -> list[object]:
+    """The detections, whom to follow, and the size of aligned faces."""
+    digests, size = [chunk.sha256 for chunk in chunks], resolution_px(job.settings.engine)
+    return [video_part(job.video), digests, job.settings.faces.model_dump(mode="json"), size, computed_by("numpy")]
+
+
+@file_stage("track", track_key, ".npy")
+def track(out: Path, progress: Progress, job: Job, chunks: Sequence[Artefact]) -> None:
+    """One identity, smoothed once over the whole timeline. Raises ``InputError`` when no face is usable."""
+    paths, video = [chunk.path for chunk in chunks], str(job.video.file.path)
+    build_track(paths, cast(Choice, job.settings.faces.target), resolution_px(job.settings.engine), out, video)
+
+
+def plan_key(job: Job, track: Artefact) -> list[object]:
+    """The track, the timeline, and how it is cut."""
+    cut = job.settings.segments.model_dump(mode="json")
+    return [track.sha256, job.timeline.model_dump(mode="json"), cut, resolution_px(job.settings.engine)]
+
+
+@stage("plan", plan_key)
+def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
     rows = np.load(track.path, mmap_mode="r")
     grid = windows(runs(rows, job.timeline.source_indices(0, job.timeline.voice_frames)), WINDOW_FRAMES)
-    cut, fps = job.settings.segments, job.timeline.fps
-    size, key = resolution_px(job.settings.engine), keys.plan_key(job, track)
+    cut, fps, size = job.settings.segments, job.timeline.fps, resolution_px(job.settings.engine)
     segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
     return Plan(
         track=track,
-        windows=make_file(job, "plan", f"{key}-windows.npy", lambda out: np.save(out, grid)),
-        mouth=make_file(job, "plan", f"{key}-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
-        segments=tuple(segments),
+        windows=work.file("-windows.npy", lambda out: np.save(out, grid)),
+        mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
+        cuts=work.file("-cuts.npy", lambda out: write_segments(segments, out)),
         frames_with_face=int(rows["face"].sum()),
     )
 
@@ -134,8 +151,8 @@ def _kept(workspace: Workspace, info: Info) -> Info:
     return info.model_copy(update={"file": workspace.keep(info.file.path)})
 
 
-def face_chunks(job: Job) -> list[tuple[int, int, int]]:
-    """(index, start, stop) of the source frames to look for faces in: a grid of its own, whatever the segments."""
+def face_chunks(job: Job) -> list[Chunk]:
+    """The source frames to look for faces in, on a grid of its own, whatever the segments."""
     used = int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1
     starts = range(0, used, CHUNK_FRAMES)
-    return [(index, start, min(start + CHUNK_FRAMES, used)) for index, start in enumerate(starts)]
+    return [Chunk(index=index, start=start, end=min(start + CHUNK_FRAMES, used)) for index, start in enumerate(starts)]

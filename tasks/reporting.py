@@ -1,55 +1,81 @@
-"""Turn what a run's tasks did into the report."""
+"""Turn what a run's tasks returned into the report, in one pass."""
 
 import time
+from collections import defaultdict
+
+from prefect.context import FlowRunContext
 
 from latentsync.job import Job, Plan
-from latentsync.publishing.report import Report, SegmentReport, StageReport, Stages, TaskReport
-from tasks.run import Run
+from latentsync.publishing.report import FileReport, Report, SegmentReport, StageReport, TaskReport
+from latentsync.publishing.writer import PublishResult
+from latentsync.records import Artefact
+from tasks.keys import computed_by
+from tasks.results import Took
+from tasks.run import Run, Submitted
 
-STAGES = ("probe", "voice", "faces", "plan", "generate", "render", "join", "publish")
+LIBRARIES = ("lipsync-pipeline", "prefect", "torch", "numpy", "opencv-contrib-python", "mediapipe", "av")
 
 
-def make_report(run: Run, job: Job, plan: Plan) -> Report:
-    """The contract of ``report.json`` for a run that has come to its end."""
+def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks: tuple[float, float | None]) -> Report:
+    """The contract of ``report.json``; ``peaks`` are resident and GPU memory of this process tree in MiB."""
+    context = FlowRunContext.get()
+    tasks: dict[int, dict[str, TaskReport]] = defaultdict(dict)
+    for item in run.submitted.values():
+        if item.segment:
+            tasks[item.segment.index][item.stage.name] = _task(run, item)
     return Report(
+        run_id=run.id,
+        run=context.flow_run.name if context and context.flow_run else "",
+        video=_file(job.video.file),
+        audio=_file(job.audio.file),
+        output=FileReport(location=published.destination, sha256=published.sha256, size_bytes=published.size_bytes),
         frames=job.timeline.frames,
         fps=job.timeline.fps,
         width=job.video.width_px,
         height=job.video.height_px,
         engine=job.settings.engine.name,
-        seconds=round(time.time() - run.began, 3),
-        peak_rss_mib=round(run.memory.peak_rss_mib, 1),
-        peak_gpu_mib=_peak_gpu_mib(run),
-        stages=Stages(**{stage: StageReport(seconds=_stage_seconds(run, stage)) for stage in STAGES}),
+        settings=job.settings.model_dump(mode="json", exclude={"run": True}),  # where, not what; may hold secrets
+        versions=computed_by(*LIBRARIES),
+        seconds=round(time.monotonic() - run.began, 3),
+        peak_rss_mib=_largest(peaks[0], [took.peak_rss_mib for took in _took(run)]) or 0,
+        peak_gpu_mib=_largest(peaks[1], [took.peak_gpu_mib for took in _took(run)]),
+        stages=_stages(run),
         segments=[
-            SegmentReport(
-                index=segment.index,
-                start=segment.start,
-                end=segment.end,
-                generate=_task(run, f"generate-{segment.index:03d}"),
-                render=_task(run, f"render-{segment.index:03d}"),
-            )
+            SegmentReport(index=segment.index, start=segment.start, end=segment.end, tasks=tasks[segment.index])
             for segment in plan.segments
         ],
     )
 
 
-def _peak_gpu_mib(run: Run) -> float:
-    """Of this process tree, or of any worker that did a task of the run."""
-    return max([round(run.memory.peak_gpu_mib, 1), *(step.peak_gpu_mib for step in run.steps().values())])
+def _took(run: Run) -> list[Took]:
+    return [item.result.took for item in run.submitted.values() if item.result and run.made(item)]
 
 
-def _stage_seconds(run: Run, stage: str) -> float:
-    names = {"plan": ("track", "plan")}.get(stage, (stage,))
-    steps = [step for step in run.steps().values() if step.stage in names and step.ended]
-    if not steps:
-        return 0.0
-    return round(max(step.ended or 0 for step in steps) - min(step.began for step in steps), 3)
+def _largest(peak: float | None, others: list[int | None]) -> float | None:
+    known = [figure for figure in (peak, *others) if figure is not None]
+    return round(max(known), 1) if known else None
 
 
-def _task(run: Run, name: str) -> TaskReport:
-    step = run.steps().get(name)
-    if run.submitted[name].cached or step is None:
-        return TaskReport(cached=True, seconds=0.0, attempts=0)
-    seconds = round((step.ended or time.time()) - step.began, 3)
-    return TaskReport(cached=False, seconds=seconds, attempts=step.attempt)
+def _file(file: Artefact) -> FileReport:
+    return FileReport(location=str(file.path), sha256=file.sha256, size_bytes=file.size_bytes)
+
+
+def _stages(run: Run) -> dict[str, StageReport]:
+    items: dict[str, list[Submitted]] = defaultdict(list)
+    for item in run.submitted.values():
+        items[item.stage.name].append(item)
+    return {
+        name: StageReport(
+            seconds=round(sum(item.result.took.seconds for item in tasks if item.result and run.made(item)), 3),
+            tasks=len(tasks),
+            cached=sum(not run.made(item) for item in tasks),
+        )
+        for name, tasks in items.items()
+    }
+
+
+def _task(run: Run, item: Submitted) -> TaskReport:
+    if not item.result or not run.made(item):
+        return TaskReport(cached=True)
+    took = item.result.took
+    return TaskReport(cached=False, **took.model_dump(exclude={"run"}))

@@ -1,38 +1,79 @@
-"""The two mapped stages: generate faces (dear, GPU) and render (cheap, CPU)."""
+"""The mapped stages of a segment: generate faces (expensive, GPU) and render (cheap, CPU)."""
 
-from collections.abc import Callable
+import hashlib
 from pathlib import Path
 
-from latentsync.engines.registry import engine_on_gpu
-from latentsync.job import Job, Plan, Work
-from latentsync.records import Artefact, Segment
+from latentsync.engines.registry import engine_identity, engine_on_gpu, sees_whole_clip, voice_rows
+from latentsync.job import Job, Plan
+from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.generate import generate_clip
+from latentsync.segments.plan import windows_touching
 from latentsync.segments.render_clip import render_clip
-from tasks import keys
-from tasks.making import make_clip
-from tasks.policy import step
-from tasks.steps import note
+from tasks.keys import computed_by, frames_part, track_part, video_part, windows_part
+from tasks.prepare import engine_resource
+from tasks.progress import Progress
+from tasks.stages import file_stage
 
 
-@step("generate-{segment.index:03d}", keys.generate_key)
-def generate(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> Work:
-    """New faces of one segment and its overlap, as a lossless clip."""
-    key = keys.generate_key(job, plan, voice, segment)
+def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> list[object]:
+    """The frames and windows of the segment, the engine, and of the voice only the rows that its windows hear."""
+    windows = windows_touching(plan.window_grid, segment.start, segment.clip_end)
+    heard = voice_rows(job.settings.engine, voice.path, job.timeline.fps, windows)
+    return [
+        video_part(job.video),
+        track_part(job, plan, int(windows[0, 0]), int(windows[-1, 1])) if len(windows) else "",
+        plan.mouth.sha256 if sees_whole_clip(job.settings.engine) else "",
+        frames_part(job, segment.start, segment.clip_end),
+        windows.tolist(),
+        [segment.start, segment.clip_end],
+        hashlib.sha256(heard).hexdigest(),
+        engine_identity(job.settings.engine),
+        computed_by("numpy", "opencv-contrib-python"),
+    ]
 
-    def make(out: Path, count: Callable[[int], None]) -> None:
-        with engine_on_gpu(job.settings, lambda: note("waits for a GPU")) as engine:
-            note("")
-            generate_clip(job, plan, voice, segment, engine, out, count)
 
-    return make_clip(job, f"{key}.mkv", segment.start, segment.clip_end, make)
+@file_stage("generate-{segment.index:03d}", generate_key, ".mkv", resource=engine_resource)
+def generate(out: Path, progress: Progress, job: Job, plan: Plan, voice: Artefact, segment: Segment) -> None:
+    """New faces of one segment and its overlap, as a lossless clip. Raises ``TransientError`` without GPU memory."""
+    with engine_on_gpu(job.settings, lambda: progress.note("waits for a GPU")) as engine:
+        progress.note("")
+        generate_clip(job, plan, voice, segment, engine, out, progress.frames)
 
 
-@step("render-{segment.index:03d}", keys.render_key)
-def render(job: Job, plan: Plan, segment: Segment, faces: Work, previous: Work | None) -> Work:
-    """The finished frames of one segment: crossfade, paste, encode once."""
-    key = keys.render_key(job, plan, segment, faces, previous)
-    before = previous.clip if previous else None
-    return make_clip(
-        job, f"{key}.mp4", segment.start, segment.end,
-        lambda out, count: render_clip(job, plan, segment, faces.clip, before, out, count),
-    )  # fmt: skip
+def render_key(
+    job: Job, plan: Plan, segment: Segment, faces: Artefact, before: Segment | None, earlier: Artefact | None
+) -> list[object]:
+    """Frames, face clips and the encoder: made from face clips, so no engine setting is in it."""
+    return [
+        video_part(job.video),
+        track_part(job, plan, segment.start, segment.end),
+        windows_part(plan, segment.start, segment.end),
+        frames_part(job, segment.start, segment.end),
+        [segment.start, segment.end],
+        [faces.sha256, earlier and earlier.sha256],
+        job.settings.encode.model_dump(mode="json"),
+        computed_by("numpy", "opencv-contrib-python"),
+    ]
+
+
+@file_stage("render-{segment.index:03d}", render_key, ".mp4")
+def render(
+    out: Path,
+    progress: Progress,
+    job: Job,
+    plan: Plan,
+    segment: Segment,
+    faces: Artefact,
+    before: Segment | None,
+    earlier: Artefact | None,
+) -> None:
+    """The finished frames of one segment: crossfade with the faces of the segment before, paste, encode once.
+
+    Raises ``TransientError`` when ffmpeg is killed or the disk is full.
+    """
+    clip, previous = _clip(faces, segment), _clip(earlier, before) if earlier and before else None
+    render_clip(job, plan, segment, clip, previous, out, progress.frames)
+
+
+def _clip(faces: Artefact, segment: Segment) -> ClipFile:
+    return ClipFile(file=faces, start=segment.start, end=segment.clip_end)

@@ -1,188 +1,147 @@
-"""What people see of a run in Prefect's UI: progress, segments, pictures, and where the output is."""
+"""What people see of a run in Prefect's UI: progress, segments, pictures, and where the output is.
 
-import json
+A server that does not answer costs artifacts, never the run.
+"""
+
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 from uuid import UUID
 
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext
 
-from flows.observe.progress import StageProgress, listener, listening
+from flows.observe.progress import StageProgress
+from flows.observe.segments_table import segments_table
 from latentsync.review.embed import data_uri
-from tasks.run import Run, Submitted
-from tasks.steps import Step
+from tasks.run import Run
 
 log = logging.getLogger("latentsync.flows.artifacts")
 
-UPDATE_SECONDS = 2.0
-TABLE_SECONDS = 10.0
+PROGRESS_SECONDS, TABLE_SECONDS = 2.0, 10.0  # between updates, which are sent only when something has changed
 RATE_SECONDS = 30.0  # frames per second are those of the last half minute
 PATIENCE_SECONDS = 30.0  # after a server that did not answer, before it is asked again
-PER_SEGMENT = ("generate", "render")
 
 
-@contextmanager
-def publishing_artifacts(run: Run) -> Iterator[None]:
-    """Keep the run's artifacts up to date; those of its end appear also when it fails.
+class Artifacts:
+    """Listener that keeps a run's artifacts up to date; outside a flow run it shows nothing."""
 
-    Use it around ``following(run)``. Outside a flow run it does nothing. A server that does not
-    answer costs artifacts, never the run.
-    """
-    if FlowRunContext.get() is None:
-        yield
-        return
-    others = listener.get()
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._pictures: list[Path] = []
+        self._shown: list[_Kept] = []
+        self._client: SyncPrefectClient | None = None
 
-    def hear(stages: dict[str, StageProgress]) -> None:
-        if others:
-            others(stages)
-        progress(stages)
-        table()
-
-    with get_client(sync_client=True) as client:  # one for all updates: to make one takes 50 ms
-        progress, table = _ProgressArtifact(client), _SegmentsArtifact(client, run)
-        try:
-            with listening(hear):
-                yield
-        finally:
-            for publish in (progress.finish, table.finish, _pictures, _output):
-                _tolerant(publish, run)
-
-
-class _ProgressArtifact:
-    """A listener that shows percent, frames per second and time left."""
-
-    def __init__(self, client: SyncPrefectClient) -> None:
-        self._client = client
-        self._artifact = _tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
-        self._samples: deque[tuple[float, float]] = deque()
-        self._next = 0.0
-        self._shown = (0.0, "starting")
+    def __enter__(self) -> Self:
+        if FlowRunContext.get():
+            self._client = get_client(sync_client=True).__enter__()  # one for all updates: to make one takes 50 ms
+            # Made here, in the flow's thread: elsewhere they would belong to no run.
+            progress = _tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
+            table = _tolerant(create_markdown_artifact, "starting", key="lipsync-segments", description=_TABLE)
+            self._rate = _Rate()
+            self._shown = [
+                _Kept(self._client, progress, PROGRESS_SECONDS, self._progress),
+                _Kept(self._client, table, TABLE_SECONDS, lambda _: {"data": segments_table(self._run)}),
+            ]
+        return self
 
     def __call__(self, stages: dict[str, StageProgress]) -> None:
-        """Show how far the stages are, at most every two seconds."""
-        now = time.monotonic()
-        done, total = (sum(getattr(stages[name], field) for name in PER_SEGMENT) for field in ("done", "total"))
-        self._samples.append((now, done))
-        while now - self._samples[0][0] > RATE_SECONDS:
-            self._samples.popleft()
-        self._shown = (100 * done / total if total else 0.0, self._describe(stages, total - done))
-        if now >= self._next:
-            self._next = now + (UPDATE_SECONDS if self._update() else PATIENCE_SECONDS)
+        """Show how far the stages are."""
+        for kept in self._shown:
+            kept.show(stages)
 
-    def finish(self, _run: Run) -> None:
-        """Show the last state."""
-        self._update()
+    def __exit__(self, *error: object) -> None:
+        for kept in self._shown:
+            kept.finish()
+        if self._client:
+            self._client.__exit__(None, None, None)
+            for publish in (self._show_pictures, self._show_output):
+                _tolerant(publish)
 
-    def _update(self) -> bool:
-        if self._artifact is None:
-            return False
-        percent, text = self._shown
-        return bool(_tolerant(self._send, self._artifact, ArtifactUpdate(data=percent, description=text)))
+    def add_picture(self, picture: Path) -> None:
+        """Show a picture at the end."""
+        self._pictures.append(picture)
 
-    def _send(self, artifact: UUID, update: ArtifactUpdate) -> bool:
-        self._client.update_artifact(artifact, update)
-        return True
+    def _progress(self, stages: dict[str, StageProgress]) -> dict[str, Any]:
+        segments = [stage for name, stage in stages.items() if self._run.tallies[name].stage.per_segment]
+        done, total = sum(stage.done for stage in segments), sum(stage.total for stage in segments)
+        lines = [f"- {name}: {stage.done} of {stage.total} {stage.note}" for name, stage in stages.items()]
+        speed = self._rate.describe(done, total, len(segments)) if segments else ""
+        text = "\n".join(filter(None, [speed, *lines])) or "starting"
+        return {"data": 100 * done / total if total else 0.0, "description": text}
 
-    def _describe(self, stages: dict[str, StageProgress], left: int) -> str:
-        (began, before), (now, done) = self._samples[0], self._samples[-1]
-        rate = (done - before) / (now - began) if now > began else 0.0
-        lines = [
-            f"- {name}: {stage.done} of {stage.total} {stage.note}" for name, stage in stages.items() if stage.total
-        ]
-        speed = f"**{rate / len(PER_SEGMENT):.1f} frames/s, {_duration(left / rate)} left**\n" if rate and left else ""
-        return "\n".join(filter(None, [speed, *lines])) or "starting"
-
-
-class _SegmentsArtifact:
-    """Table of segments: what was done to each, where, and what it took; kept up to date."""
-
-    def __init__(self, client: SyncPrefectClient, run: Run) -> None:
-        self._client, self._run = client, run
-        self._artifact: UUID | None = None
-        self._next = 0.0
-
-    def __call__(self) -> None:
-        """Show where the segments are, at most every ten seconds."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + TABLE_SECONDS
-            _tolerant(self.finish, self._run)
-
-    def finish(self, run: Run) -> None:
-        """Show the last state."""
-        rows = _rows(run)
-        if self._artifact:
-            self._client.update_artifact(self._artifact, ArtifactUpdate(data=json.dumps(rows)))
-        elif rows:
-            title = "Segments, and what this run did to them"
-            self._artifact = cast(UUID, create_table_artifact(rows, key="lipsync-segments", description=title))
-
-
-def _rows(run: Run) -> list[dict[str, Any]]:
-    """A row for every segment that was submitted, and each of its two stages."""
-    steps, rows, start = run.steps(), [], 0
-    for item in [item for item in list(run.submitted.values()) if item.stage == "generate"]:
-        number = item.name.removeprefix("generate-")
-        segment = {"segment": int(number), "frames": f"{start} to {start + item.frames - 1}"}
-        for stage in PER_SEGMENT:
-            name = f"{stage}-{number}"
-            rows.append({**segment, "stage": stage, **_told(run.submitted.get(name), steps.get(name))})
-        start += item.frames
-    return rows
-
-
-def _told(item: Submitted | None, step: Step | None) -> dict[str, Any]:
-    """One task in words; a cached one has cost nothing in this run."""
-    if item is None or not item.done:
-        return _columns("Running" if step and not step.ended else "Not started", step)
-    state = item.state
-    if state.name == "NotReady":  # what it needs has failed
-        return _columns("Not started", None)
-    failed = state.is_failed() or state.is_crashed()
-    return _columns(state.name or "", None if item.cached else step, state.message if failed else "")
-
-
-def _columns(state: str, step: Step | None, reason: str | None = "") -> dict[str, Any]:
-    return {
-        "state": state,
-        "cache hit": "yes" if state == "Cached" else "no",
-        "attempts": step.attempt if step else 0,
-        "seconds": round((step.ended or time.time()) - step.began, 1) if step else 0,
-        "worker": step.worker if step else "",
-        "peak MiB": getattr(step, "peak_rss_mib", ""),
-        "peak GPU MiB": getattr(step, "peak_gpu_mib", ""),
-        "reason": reason or "",
-    }
-
-
-def _pictures(run: Run) -> None:
-    """Every picture that this run wrote into its report folder."""
-    for picture in sorted(run.report_dir.glob("*.png")) if run.report_dir else []:
-        if picture.stat().st_mtime >= run.began:
+    def _show_pictures(self) -> None:
+        made = self._run.result_of("pictures")
+        for picture in [*(made.files if made else ()), *self._pictures]:
             title = picture.stem.replace("-", " ")
             create_markdown_artifact(f"![{title}]({data_uri(picture)})", f"lipsync-{picture.stem}", description=title)
 
+    def _show_output(self) -> None:
+        if published := self._run.result_of("publish"):
+            output = published.destination
+            link = output if "://" in output else Path(output).as_uri()
+            create_link_artifact(link, link_text=output, key="lipsync-output", description=f"Output: {output}")
 
-def _output(run: Run) -> None:
-    """Where the finished file is."""
-    item = run.submitted.get("publish")
-    if item and item.completed:
-        output = item.future.result().destination
-        link = output if "://" in output else Path(output).as_uri()
-        create_link_artifact(link, link_text=output, key="lipsync-output", description=f"Output: {output}")
+
+_TABLE = "Segments: what failed, what runs, what is done"
+
+
+class _Kept:
+    """One artifact, updated at most every ``seconds`` and only when it has changed."""
+
+    def __init__(
+        self,
+        client: SyncPrefectClient,
+        artifact: UUID | None,
+        seconds: float,
+        describe: Callable[[dict[str, StageProgress]], dict[str, Any]],
+    ) -> None:
+        self._client, self._artifact, self._seconds, self._describe = client, artifact, seconds, describe
+        self._sent: dict[str, Any] = {}
+        self._stages: dict[str, StageProgress] = {}
+        self._next = 0.0
+
+    def show(self, stages: dict[str, StageProgress]) -> None:
+        self._stages = stages
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + (self._seconds if self.finish() else PATIENCE_SECONDS)
+
+    def finish(self) -> bool:
+        """Send the last state, if it is news; False when the server does not answer."""
+        if self._artifact is None:
+            return False
+        shown = _tolerant(self._describe, self._stages)
+        if shown in (None, self._sent):
+            return True
+        if _tolerant(self._send, shown):
+            self._sent = shown
+            return True
+        return False
+
+    def _send(self, shown: dict[str, Any]) -> bool:
+        self._client.update_artifact(cast(UUID, self._artifact), ArtifactUpdate(**shown))
+        return True
+
+
+class _Rate:
+    """Frames per second of the last half minute, and the time left."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque()
+
+    def describe(self, done: int, total: int, stages: int) -> str:
+        now = time.monotonic()
+        self._samples.append((now, done))
+        while now - self._samples[0][0] > RATE_SECONDS:
+            self._samples.popleft()
+        (began, before), left = self._samples[0], total - done
+        rate = (done - before) / (now - began) if now > began else 0.0
+        return f"**{rate / stages:.1f} frames/s, {_duration(left / rate)} left**\n" if rate and left else ""
 
 
 def _duration(seconds: float) -> str:

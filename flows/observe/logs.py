@@ -13,8 +13,9 @@ from prefect.logging.configuration import ensure_logging_setup
 from prefect.logging.handlers import APILogHandler
 
 from latentsync.job import Job
+from latentsync.records import Segment
+from tasks.results import Done
 
-SEGMENT_STAGES = {"generate", "render"}
 _make_record = logging.getLogRecordFactory()
 
 
@@ -46,9 +47,8 @@ def _record(*args: Any, **kwargs: Any) -> logging.LogRecord:
 def _place() -> tuple[str, str, int | None]:
     """(job, stage, segment) of the current task; empty where there is none."""
     if task := TaskRunContext.get():
-        stage, _, number = task.task_run.name.partition("-")
-        segment = int(number) if stage in SEGMENT_STAGES and number.isdigit() else None
-        return _job(task.parameters), stage, segment
+        segment = task.parameters.get("segment")
+        return _job(task.parameters), task.task.name, segment.index if isinstance(segment, Segment) else None
     if (flow := FlowRunContext.get()) and flow.flow_run:
         return flow.flow_run.name, "", None
     return "", "", None
@@ -56,6 +56,7 @@ def _place() -> tuple[str, str, int | None]:
 
 def _job(parameters: dict[str, Any]) -> str:
     job = parameters.get("job")
+    job = job.value if isinstance(job, Done) else job
     return Path(job.output if isinstance(job, Job) else parameters.get("output", "")).stem
 
 

@@ -1,4 +1,4 @@
-"""Watches a run's steps and tells listeners: the command line's bars, the UI's artifacts."""
+"""How far a run's stages are, told twice a second: to the command line's bars and to Prefect's UI."""
 
 import threading
 import time
@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Self
 
-from latentsync.review.plots import plot_run
-from tasks.reporting import STAGES
-from tasks.run import Run, Submitted
-from tasks.steps import Step
+from flows.observe.series import Series
+from tasks.run import Run
 
 INTERVAL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class StageProgress:
-    """Units done of a stage: frames for generate and render, tasks for the others."""
+    """Units done of a stage: frames where its tasks have some, else tasks."""
 
     done: int
     total: int
@@ -27,63 +25,67 @@ class StageProgress:
 
 Listener = Callable[[dict[str, StageProgress]], None]
 
-listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
 def listening(hear: Listener) -> Iterator[None]:
     """Let ``hear`` be told of the progress of runs in this thread."""
-    token = listener.set(hear)
+    token = _listener.set(hear)
     try:
         yield
     finally:
-        listener.reset(token)
+        _listener.reset(token)
 
 
-@contextmanager
-def following(run: Run) -> Iterator[None]:
-    """Call the current listener twice a second while the run goes on, and once at its end."""
-    tell = listener.get() or (lambda stages: None)
-    stop = threading.Event()
+class Following:
+    """Tells listeners how far a run is while it is entered, and once at its end."""
 
-    def follow() -> None:
-        while not stop.wait(INTERVAL_SECONDS):
-            tell(_sampled(run))
+    def __init__(self, run: Run, *listeners: Listener) -> None:
+        self.history: dict[str, Series[tuple[float, float]]] = {}  # stage -> (seconds, share done)
+        self._run = run
+        self._listeners = [hear for hear in (_listener.get(), *listeners) if hear]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
-    thread = threading.Thread(target=follow, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        tell(_sampled(run))
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._tell()
 
-def _sampled(run: Run) -> dict[str, StageProgress]:
-    stages, seconds = stage_progress(run), time.time() - run.began
-    for name, stage in stages.items():
-        if stage.total:
-            run.history.setdefault(name, []).append((seconds, stage.done / stage.total))
-    return stages
+    def _follow(self) -> None:
+        while not self._stop.wait(INTERVAL_SECONDS):
+            self._tell()
 
-
-def plot_progress(run: Run, folder: Path) -> None:
-    """Plot memory and progress over time into the run's report folder."""
-    plot_run(run.memory.samples, run.history, folder / "memory-and-progress.png")
+    def _tell(self) -> None:
+        stages, seconds = stage_progress(self._run), time.monotonic() - self._run.began
+        for name, stage in stages.items():
+            if stage.total:
+                self.history.setdefault(name, Series(_later)).add((seconds, stage.done / stage.total))
+        for hear in self._listeners:
+            hear(stages)
 
 
 def stage_progress(run: Run) -> dict[str, StageProgress]:
-    """How far each stage is."""
-    steps, progress = run.steps(), {}
-    for stage in STAGES:
-        items = [item for item in list(run.submitted.values()) if item.stage == stage]
-        done = sum(item.units if item.completed else _frames_done(item, steps) for item in items)
-        notes = {steps[item.name].note for item in items if item.name in steps and not item.done}
-        progress[stage] = StageProgress(done, sum(item.units for item in items), ", ".join(notes - {""}))
+    """How far each stage is: a tally of what has ended, and what the tasks that run now say."""
+    doing = run.doing()
+    progress = {}
+    for name, tally in list(run.tallies.items()):
+        running = [(run.submitted[task], what) for task, what in doing.items() if _is_of(run, task, name)]
+        done = tally.done + sum(min(what.frames, item.frames) for item, what in running)  # of no overlap
+        notes = {what.note for _, what in running}
+        progress[name] = StageProgress(done, tally.total, ", ".join(sorted(notes - {""})))
     return progress
 
 
-def _frames_done(item: Submitted, steps: dict[str, Step]) -> int:
-    """Frames of an unfinished task; those of the overlap do not count twice."""
-    return min(steps[item.name].done_frames, item.frames) if item.name in steps else 0
+def _is_of(run: Run, task: str, stage: str) -> bool:
+    item = run.submitted.get(task)
+    return item is not None and item.stage.name == stage and item.state is None
+
+
+def _later(_first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    return second

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -139,3 +140,10 @@ def _widen(pipe: IO[bytes] | None) -> None:
         # Refused when one user's pipes together pass fs.pipe-user-pages-soft: then slower, not wrong.
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, setting, PIPE_BYTES)
+
+
+@cache
+def ffmpeg_version() -> str:
+    """What ffmpeg says of itself, such as ``5.1.9-0+deb12u1``; raises ``InputError`` without ffmpeg."""
+    words = run(["ffmpeg", "-version"], Path("ffmpeg")).split(maxsplit=3)
+    return words[2] if len(words) > 2 else ""

@@ -1,8 +1,12 @@
-"""`report.json`: what a run did, as a contract that other programs may rely on."""
+"""`report.json`: what a run did, as a contract that other programs may rely on.
+
+Figures come from the records that tasks return, so they are true on every runner and machine; a figure
+that nobody has is absent, never 0.
+"""
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
@@ -15,59 +19,65 @@ Rate = Annotated[
     Field(gt=0),
     PlainSerializer(lambda rate: f"{rate.numerator}/{rate.denominator}", return_type=str),
 ]
-Seconds = Annotated[float, Field(ge=0, description="Wall time in seconds")]
+Seconds = Annotated[float, Field(ge=0, description="Seconds of wall time")]
 Mib = Annotated[float, Field(ge=0, description="Memory in MiB (2^20 bytes)")]
 
 
 class StageReport(Record):
-    """From the start of a stage's first task to the end of its last; stages overlap, so the sum is more."""
+    """The tasks of a stage."""
 
-    seconds: Seconds
-
-
-class Stages(Record):
-    """One entry for each stage of the flow, in the order in which they start."""
-
-    probe: StageReport
-    voice: StageReport
-    faces: StageReport
-    plan: StageReport
-    generate: StageReport
-    render: StageReport
-    join: StageReport
-    publish: StageReport
+    seconds: Seconds = Field(description="Summed over the tasks that this run made, wherever they ran")
+    tasks: int = Field(ge=1)
+    cached: int = Field(ge=0, description="Tasks whose result an earlier run had made")
 
 
 class TaskReport(Record):
-    """One task of one segment; a cached one ran in an earlier run: no seconds, no attempts."""
+    """One task of one segment; of a cached one, made by an earlier run, this run has no figures."""
 
     cached: bool
-    seconds: Seconds
-    attempts: int = Field(ge=0, description="Runs of the task in this run of the flow: 1 without a retry")
+    seconds: Seconds | None = None
+    attempts: int | None = Field(default=None, ge=1, description="1 without a retry")
+    worker: str | None = Field(default=None, description="Host, or host and GPU")
+    peak_rss_mib: Mib | None = Field(default=None, description="Of the worker's process, so far")
+    peak_gpu_mib: Mib | None = None
 
 
 class SegmentReport(Record):
-    """A segment ``[start, end)`` in output frames and its two tasks."""
+    """A segment ``[start, end)`` in output frames and its tasks by stage."""
 
     index: int = Field(ge=0)
     start: int = Field(ge=0)
     end: int
-    generate: TaskReport
-    render: TaskReport
+    tasks: dict[str, TaskReport]
+
+
+class FileReport(Record):
+    """A file that was read or written."""
+
+    location: str
+    sha256: str
+    size_bytes: int = Field(ge=0)
 
 
 class Report(Record):
     """A finished run. Its segments cover the frames without gap or overlap, or it is not accepted."""
 
+    run_id: str
+    run: str = Field(description="Name of the flow run")
+    video: FileReport
+    audio: FileReport
+    output: FileReport
     frames: int = Field(ge=1, description="Frames of the output")
     fps: Rate = Field(description='Frames per second of the output as a fraction, such as "30000/1001"')
     width: int = Field(ge=1, description="Width of the output in pixels")
     height: int = Field(ge=1, description="Height of the output in pixels")
     engine: str = Field(description="Name of the engine that made the faces")
+    settings: dict[str, Any] = Field(description="All settings of the job")
+    versions: dict[str, str] = Field(description="Of this package and of what computes")
     seconds: Seconds
-    peak_rss_mib: Mib = Field(description="Largest resident memory of the whole process tree in MiB")
-    peak_gpu_mib: Mib = Field(description="Largest GPU memory of the process tree in MiB; 0 without a GPU")
-    stages: Stages
+    peak_rss_mib: Mib = Field(description="Largest resident memory of a process tree or worker of the run")
+    peak_gpu_mib: Mib | None = Field(default=None, description="Largest GPU memory; absent without a GPU")
+    stages: dict[str, StageReport] = Field(min_length=1)
     segments: list[SegmentReport] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -85,7 +95,7 @@ class Report(Record):
 def write_report(report: Report, path: Path) -> None:
     """Write ``report`` as JSON, atomically. Raises InputError where ``path`` cannot be written."""
     with explained(path):
-        write_whole(path, (report.model_dump_json(indent=2) + "\n").encode())
+        write_whole(path, (report.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
 
 
 def read_report(path: Path) -> Report:

@@ -25,14 +25,16 @@ PLOT_FRAMES = 1500  # one minute at 25 fps: what a plot can show, and a detector
 DETECT_PX = 960
 
 
-def show_job(job: Job, plan: Plan, output: Path, folder: Path) -> None:
-    """Write ``contact-sheet.png`` and ``mouth-vs-voice.png`` of a finished file into ``folder``."""
+def show_job(job: Job, plan: Plan, output: Path, folder: Path) -> list[Path]:
+    """Write ``contact-sheet.png`` and ``mouth-vs-voice.png`` of a finished file into ``folder``; returns both."""
     folder.mkdir(parents=True, exist_ok=True)
+    sheet, plot = folder / "contact-sheet.png", folder / "mouth-vs-voice.png"
     result = probe_video(output, job.timeline.fps)
-    contact_sheet(_pairs(job, plan, result), folder / "contact-sheet.png")
+    contact_sheet(_pairs(job, plan, result), sheet)
     frames = min(job.timeline.voice_frames, PLOT_FRAMES)
     loudness = _loudness(job, frames)
-    plot_mouth_vs_voice(loudness, mouth_opening(result, frames), job.timeline.fps, folder / "mouth-vs-voice.png")
+    plot_mouth_vs_voice(loudness, mouth_opening(result, frames), job.timeline.fps, plot)
+    return [sheet, plot]
 
 
 def mouth_opening(video: VideoInfo, frames: int) -> np.ndarray:

@@ -4,14 +4,21 @@ import io
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentsync.publishing.memory_watch import MemorySample
 from latentsync.storage.atomic import write_whole
 
 _LAG_FRAMES_MAX = 5
+
+
+class MemorySample(NamedTuple):
+    """Memory of a process tree at a time (or the largest since the sample before)."""
+
+    seconds: float  # since the watch began
+    rss_mib: float
+    gpu_mib: float
 
 
 def best_lag(loudness: np.ndarray, opening: np.ndarray, lag_frames_max: int = _LAG_FRAMES_MAX) -> tuple[int, float]:

@@ -1,5 +1,6 @@
 """Cut the timeline into segments on the one global window grid."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,16 @@ def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap
         Segment(index=index, start=start, end=end, clip_end=min(end + overlap_frames, frames))
         for index, (start, end) in enumerate(zip(cuts, [*cuts[1:], frames], strict=True))
     ]
+
+
+def write_segments(segments: Sequence[Segment], out: Path) -> None:
+    """Write the (S, 3) int64 start, end and clip_end of segments, as ``job.Plan`` reads them."""
+    np.save(out, np.array([[segment.start, segment.end, segment.clip_end] for segment in segments], np.int64))
+
+
+def windows_touching(windows: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Those of the (W, 2) windows that touch output frames ``[start, end)``."""
+    return windows[(windows[:, 1] > start) & (windows[:, 0] < end)]
 
 
 def _cut_near(target: int, windows: np.ndarray, reach: int) -> int:

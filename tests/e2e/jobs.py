@@ -17,4 +17,4 @@ def run(clip: Clip, work_dir: Path, output: Path, force: list[int] | None = None
 
 def made(report: Report, stage: str) -> list[int]:
     """Segments that a stage really made in this run."""
-    return [segment.index for segment in report.segments if not getattr(segment, stage).cached]
+    return [segment.index for segment in report.segments if not segment.tasks[stage].cached]

@@ -1,6 +1,5 @@
 """The flow on a real Dask cluster: a scheduler, a CPU worker and a GPU worker, as `lipsync worker` starts them."""
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,8 @@ from prefect.settings import PREFECT_API_URL
 
 from latentsync.errors import TransientError
 from latentsync.settings import RunSettings
-from tasks.policy import lacking_workers, placed, task_runner
+from tasks.progress import read_progress
+from tasks.runners import runner_of
 from tests.conftest import Clip
 from tests.e2e.jobs import made, run
 from tests.e2e.services import Services, kill, wait_until
@@ -78,24 +78,25 @@ def test_tasks_go_where_their_resources_are(scheduler: str) -> None:
         return os.environ.get("CUDA_VISIBLE_DEVICES")
 
     @flow
-    def both_kinds() -> dict[bool, set[str | None]]:
+    def both_kinds() -> dict[str, set[str | None]]:
         seen = {}
-        with task_runner(settings) as runner:
-            for gpu in (True, False):
-                with placed(settings, gpu):
-                    futures = [runner.submit(gpu_of_worker, parameters={"_number": number}) for number in range(4)]
-                seen[gpu] = {future.result() for future in futures}
+        place = runner_of(settings)
+        with place.start() as runner:
+            for kind in ("GPU", "CPU"):
+                futures = [place.submit(runner, gpu_of_worker, {"_number": number}, kind) for number in range(4)]
+                seen[kind] = {future.result() for future in futures}
         return seen
 
-    assert both_kinds() == {True: {"0"}, False: {os.environ.get("CUDA_VISIBLE_DEVICES")}}
+    assert both_kinds() == {"GPU": {"0"}, "CPU": {os.environ.get("CUDA_VISIBLE_DEVICES")}}
 
 
 def test_a_gpu_worker_with_cpus_is_a_whole_cluster(services: Services) -> None:
     address = services.scheduler("lone-scheduler")
     settings = RunSettings(runner="dask", dask_address=address)
-    assert lacking_workers(settings, gpu=True) == {"CPU", "GPU"}
+    both = {"CPU", "GPU"}
+    assert runner_of(settings).missing(both) == both
     services.dask_worker("lone", address, "--gpu", "0", "--cpus", "2")
-    wait_until(lambda: lacking_workers(settings, gpu=True) == set(), "it offers both")
+    wait_until(lambda: runner_of(settings).missing(both) == set(), "it offers both")
 
 
 def test_a_scheduler_that_does_not_answer_is_told(short_clip: Clip, tmp_path: Path) -> None:
@@ -122,8 +123,8 @@ def test_a_worker_killed_in_a_segment_loses_nothing(
 
 def _kill_in_a_segment(victim: psutil.Process, work_dir: Path) -> None:
     def making() -> bool:
-        steps = [json.loads(path.read_text()) for path in work_dir.glob("runs/*/generate-001")]
-        return any(step["done_frames"] and not step["ended"] for step in steps)
+        doing = [read_progress(folder).get("generate-001") for folder in work_dir.glob("runs/*")]
+        return any(task.frames for task in doing if task)
 
     wait_until(making, "segment 1 is being made", every=0.01)
     kill(victim)

@@ -25,13 +25,13 @@ def face_clips(
         "run": {"work_dir": str(work_dir)},
         "segments": {"segment_seconds": segment_seconds},
     }
-    job = probe.fn(str(clip.video), str(clip.voice), str(work_dir / "out.mp4"), Settings.model_validate(groups))
-    detections = [find_faces.fn(job, *chunk) for chunk in face_chunks(job)]
-    job_plan, features = plan.fn(job, track.fn(job, detections)), voice.fn(job)
+    job = probe.run(str(clip.video), str(clip.voice), str(work_dir / "out.mp4"), Settings.model_validate(groups)).value
+    detections = [find_faces.run(job, chunk) for chunk in face_chunks(job)]
+    job_plan, features = plan.run(job, track.run(job, detections)).value, voice.run(job)
     faces: dict[int, list[np.ndarray]] = {}
     for segment in job_plan.segments:
-        made = generate.fn(job, job_plan, features, segment).clip
-        for frame, face in enumerate(read_faces(made.file.path, 0, made.end - made.start), made.start):
+        made = generate.run(job, job_plan, features, segment).value
+        for frame, face in enumerate(read_faces(made.path, 0, segment.clip_end - segment.start), segment.start):
             faces.setdefault(frame, []).append(face)
     return job, job_plan, faces
 

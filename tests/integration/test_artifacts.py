@@ -1,6 +1,5 @@
 """What a run shows in Prefect's UI, also when it fails."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -13,38 +12,52 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogWorker
 
-from flows.observe.artifacts import publishing_artifacts
 from flows.observe.logs import set_up_logs
-from flows.observe.progress import following, listening
+from flows.observe.progress import listening
+from flows.observe.watch import Watch
 from latentsync.errors import SegmentsFailed
 from latentsync.publishing.writer import PublishResult
-from latentsync.records import Segment
+from latentsync.records import Record, Segment
 from latentsync.settings import Settings
-from tasks.policy import step
+from tasks.finish import Pictures
 from tasks.run import Run
-from tasks.steps import frame_counter
+from tasks.stages import Work, stage
 
 pytestmark = pytest.mark.slow
 
 SEGMENTS = [Segment(index=index, start=48 * index, end=48 * index + 48, clip_end=48 * index + 64) for index in range(3)]
 
 
-@step("generate-{segment.index:03d}")
-def generate(settings: Settings, segment: Segment) -> None:
-    frame_counter(segment.frames)(segment.frames)
+class Made(Record):
+    """Stands for a clip."""
+
+    index: int
+
+
+@stage("generate-{segment.index:03d}")
+def generate(work: Work, settings: Settings, segment: Segment) -> Made:
+    work.progress.frames(segment.frames)
     logging.getLogger("latentsync.generation").info("made of thin air")
     if segment.index == 1:
         raise ValueError("this one cannot be made")
+    return Made(index=segment.index)
 
 
-@step("render-{segment.index:03d}", lambda settings, segment: f"render-{segment.index}-of-the-artifact-test")
-def render(settings: Settings, segment: Segment) -> None:
-    return None
+@stage("render-{segment.index:03d}", lambda settings, segment: [segment.index, "of the artifact test"])
+def render(work: Work, settings: Settings, segment: Segment) -> Made:
+    return Made(index=segment.index)
 
 
-@step("publish")
-def publish(settings: Settings, output: str) -> PublishResult:
+@stage("publish")
+def publish(work: Work, settings: Settings, output: str) -> PublishResult:
     return PublishResult(destination=output, size_bytes=1, sha256="", seconds=0)
+
+
+@stage("pictures")
+def pictures(work: Work, settings: Settings, folder: Path) -> Pictures:
+    noise = np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8)
+    cv2.imwrite(str(folder / "contact-sheet.png"), noise)
+    return Pictures(files=(folder / "contact-sheet.png",))
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +71,13 @@ def run_id(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> st
     @flow(persist_result=False)
     def shown() -> None:
         ids.append(str(FlowRunContext.get().flow_run.id))
-        with Run(settings) as run, publishing_artifacts(run), following(run):
-            noise = np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8)
-            cv2.imwrite(str(folder / "contact-sheet.png"), noise)
-            run.result(run(publish, settings, str(folder / "a b.mp4")))
+        with Run(settings) as run, Watch(run):
+            run.wait(pictures.submit(settings, folder))
+            run.wait(publish.submit(settings, str(folder / "a b.mp4")))
             for segment in SEGMENTS:
-                run(render, settings, segment)
-            run.results([run(generate, settings, segment) for segment in SEGMENTS])
+                render.submit(settings, segment)
+                generate.submit(settings, segment)
+            run.wait_for_all()
 
     for _ in range(2):
         with pytest.raises(SegmentsFailed, match="this one cannot be made"):
@@ -78,31 +91,25 @@ def artifacts(run_id: str, client: SyncPrefectClient) -> dict:
     return {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=wanted)}
 
 
-def test_the_table_has_every_segment_also_when_one_has_failed(artifacts: dict) -> None:
-    rows = json.loads(artifacts["lipsync-segments"].data)
-    assert [(row["segment"], row["frames"], row["stage"]) for row in rows[:3]] == [
-        (0, "0 to 47", "generate"),
-        (0, "0 to 47", "render"),
-        (1, "48 to 95", "generate"),
+def test_the_table_shows_failures_first_with_reason_and_remedy(artifacts: dict, run_id: str) -> None:
+    text = artifacts["lipsync-segments"].data
+    assert f"lipsync rerun {run_id}" in text
+    assert text.startswith("3 cached, 2 completed, 1 failed")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "-00" in line]
+    assert [(row[0], row[1], row[2]) for row in rows] == [
+        ("generate-001", "48 to 95", "Failed"),
+        ("generate-000", "0 to 47", "Completed"),
+        ("generate-002", "96 to 143", "Completed"),
+        *((f"render-00{index}", f"{48 * index} to {48 * index + 47}", "Cached") for index in range(3)),
     ]
-    assert [row["state"].split(":")[0] for row in rows] == [
-        "Completed",
-        "Cached",
-        "Failed",
-        "Cached",
-        "Completed",
-        "Cached",
-    ]
-    assert [row["cache hit"] for row in rows] == ["no", "yes"] * 3
-    assert [row["attempts"] for row in rows] == [1, 0] * 3
-    assert "this one cannot be made" in rows[2]["reason"]
-    assert all(row["worker"] for row in rows[::2])
+    assert "this one cannot be made" in rows[0][-1]
+    assert [row[3] for row in rows[1:]] == ["1", "1", "", "", ""]  # a cached task took nothing in this run
 
 
 def test_progress_ends_with_what_was_done(artifacts: dict) -> None:
     progress = artifacts["lipsync-progress"]
-    assert float(progress.data) == 100
-    assert "- generate: 144 of 144" in progress.description
+    assert float(progress.data) == pytest.approx(100 * 240 / 288)  # what failed is not done
+    assert "- generate: 96 of 144" in progress.description
 
 
 def test_pictures_are_embedded_and_small(artifacts: dict) -> None:
@@ -129,7 +136,7 @@ def test_the_bars_of_the_command_line_go_on(prefect_server: None, tmp_path: Path
     @flow(persist_result=False)
     def quiet() -> None:
         settings = Settings.model_validate({"run": {"work_dir": str(tmp_path)}})
-        with Run(settings) as run, publishing_artifacts(run), following(run):
+        with Run(settings) as run, Watch(run):
             pass
 
     with listening(heard.append):

@@ -5,8 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from latentsync.publishing.memory_watch import MemorySample
-from latentsync.review.plots import best_lag, plot_mouth_vs_voice, plot_run
+from latentsync.review.plots import MemorySample, best_lag, plot_mouth_vs_voice, plot_run
 
 
 def voice(frames: int = 200) -> np.ndarray:

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from latentsync.faces.track import TRACK_DTYPE
-from latentsync.job import Job, Plan, Work
+from latentsync.job import Job, Plan
 from latentsync.media.timeline import Timeline
-from latentsync.records import Artefact, AudioInfo, ClipFile, Segment, VideoInfo
+from latentsync.records import Artefact, AudioInfo, Segment, VideoInfo
+from latentsync.segments.plan import write_segments
 from latentsync.settings import Settings
-from tasks import keys
+from tasks.results import Done, Took
+from tasks.segments import generate, render
 
 SEGMENT = Segment(index=1, start=48, end=96, clip_end=112)
 
@@ -49,21 +51,24 @@ class World:
 
     def plan(self) -> Plan:
         windows = np.array([(s, s + 16) for s in range(0, 160, 16)], np.int32)
+        cuts = self.folder / "cuts.npy"
+        write_segments([SEGMENT], cuts)
         return Plan(
             track=self.array("track.npy", self.track), windows=self.array("windows.npy", windows),
-            mouth=self.file("mouth.npy"), segments=(SEGMENT,), frames_with_face=160,
+            mouth=self.file("mouth.npy"), cuts=Artefact.of(cuts), frames_with_face=160,
         )  # fmt: skip
 
     def generate_key(self, **job: object) -> str:
-        voice = self.array("voice.npy", self.voice_rows)
-        return keys.generate_key(self.job(**job), self.plan(), voice, SEGMENT)
+        given = {"job": self.job(**job), "plan": self.plan(), "segment": SEGMENT}
+        return generate.key_of({**given, "voice": self.array("voice.npy", self.voice_rows)})
 
     def render_key(self, faces: bytes = b"faces", seconds: float = 1.0) -> str:
-        def work(name: str, content: bytes) -> Work:
-            clip = ClipFile(file=self.file(name, content), start=48, end=112)
-            return Work(clip=clip, seconds=seconds, attempts=1, worker="here", peak_rss_mib=1)
+        def done(name: str, content: bytes) -> Done:
+            took = Took(run="", seconds=seconds, attempts=1, worker="here", peak_rss_mib=1)
+            return Done(value=self.file(name, content), took=took)
 
-        return keys.render_key(self.job(), self.plan(), SEGMENT, work("f", faces), work("p", b"previous"))
+        given = {"job": self.job(), "plan": self.plan(), "segment": SEGMENT, "before": SEGMENT}
+        return render.key_of({**given, "faces": done("f", faces), "earlier": done("p", b"previous")})
 
 
 @pytest.fixture
@@ -138,8 +143,3 @@ def test_render_follows_the_content_of_the_faces_not_how_they_were_made(world: W
     before = world.render_key()
     assert world.render_key(seconds=99.0) == before
     assert world.render_key(faces=b"other faces") != before
-
-
-def test_the_code_of_a_room_is_in_the_key_of_its_tasks() -> None:
-    assert keys.code_digest(("engines",)) != keys.code_digest(("stitching",))
-    assert len(keys.code_digest(("engines", "job.py"))) == 64

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from latentsync.publishing.memory_watch import MemorySample, MemoryWatch
+from flows.observe.memory_watch import MemoryWatch
+from latentsync.review.plots import MemorySample
 
 CHILD = """
 import sys
@@ -41,7 +42,7 @@ def test_another_process_can_be_watched_from_outside():
 
 FORK_SHARING_64_MIB = """
 import mmap, os
-from latentsync.publishing.memory_watch import MemoryWatch
+from flows.observe.memory_watch import MemoryWatch
 
 block = mmap.mmap(-1, 64 * 2**20)  # shared by both
 block.write(b"x" * len(block))
@@ -76,7 +77,7 @@ def test_samples_stay_few_and_keep_their_peaks():
     sizes = [float(index % 7) for index in range(300)]
     sizes[123] = 99.0
     for size in sizes:
-        watch._keep(MemorySample(next(now), size, 0.0))
+        watch._series.add(MemorySample(next(now), size, 0.0))
         assert len(watch.samples) <= 16
     assert max(sample.rss_mib for sample in watch.samples) == 99.0
     times = [sample.seconds for sample in watch.samples]

@@ -9,19 +9,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import psutil
 
+from flows.observe.series import Series
+from latentsync.review.plots import MemorySample
 from latentsync.storage.throttle import MIB
-
-
-class MemorySample(NamedTuple):
-    """Memory of a process tree at a time (or the largest since the sample before)."""
-
-    seconds: float  # since the watch began
-    rss_mib: float
-    gpu_mib: float
 
 
 class MemoryWatch:
@@ -44,11 +38,10 @@ class MemoryWatch:
     ) -> None:
         self.peak_rss_mib = 0.0
         self.peak_gpu_mib = 0.0
-        self.samples: list[MemorySample] = []
         self._root = psutil.Process(pid or os.getpid())
-        self._interval_seconds, self._samples_max = interval_seconds, samples_max
+        self._interval_seconds = interval_seconds
+        self._series = Series(_larger, samples_max)
         self._clock, self._began = clock, clock()
-        self._stride, self._pending = 1, 0
         self._gpu = _GpuMemory()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory-watch", daemon=True)
@@ -63,6 +56,11 @@ class MemoryWatch:
         self._thread.join()
         self.sample()
 
+    @property
+    def samples(self) -> list[MemorySample]:
+        """Memory over time, from the start until now."""
+        return self._series.samples
+
     def sample(self) -> None:
         """Take one sample now."""
         processes = _tree(self._root)
@@ -70,18 +68,7 @@ class MemoryWatch:
         gpu_mib = self._gpu.used_bytes({process.pid for process in processes}) / MIB
         self.peak_rss_mib = max(self.peak_rss_mib, rss_mib)
         self.peak_gpu_mib = max(self.peak_gpu_mib, gpu_mib)
-        self._keep(MemorySample(self._clock() - self._began, rss_mib, gpu_mib))
-
-    def _keep(self, sample: MemorySample) -> None:
-        """Append; a full list is halved, each pair leaving its larger values, and filled half as fast."""
-        if self._pending:
-            sample = _larger(self.samples.pop(), sample)
-        self.samples.append(sample)
-        self._pending = (self._pending + 1) % self._stride
-        if len(self.samples) >= self._samples_max and not self._pending:
-            last = len(self.samples) - 1
-            self.samples = [_larger(self.samples[at], self.samples[min(at + 1, last)]) for at in range(0, last + 1, 2)]
-            self._stride *= 2
+        self._series.add(MemorySample(self._clock() - self._began, rss_mib, gpu_mib))
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_seconds):

@@ -1,0 +1,68 @@
+"""The table of a run's segments: failures first, with the reason and the command that redoes them.
+
+It stays small: of a run of thousands of segments it shows what failed, what runs, what took longest, and counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tasks.progress import Doing
+from tasks.run import Run, Submitted
+
+ROWS_MAX = 60  # of tasks that are done: the rest is counted
+COLUMNS = ("task", "frames", "state", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB", "reason")
+
+
+def segments_table(run: Run) -> str:
+    """Markdown: counts by state, then a row per task of a segment."""
+    doing = run.doing()
+    items = [item for item in list(run.submitted.values()) if item.segment]
+    states = {item.name: _state(run, item, doing) for item in items}
+    counts = Counter(states.values())
+    failed = [item for item in items if states[item.name] == "Failed"]
+    running = [item for item in items if states[item.name] == "Running"]
+    ended = [item for item in items if states[item.name] in ("Completed", "Cached")]
+    shown = sorted(sorted(ended, key=_seconds, reverse=True)[:ROWS_MAX], key=lambda item: item.name)
+    rows = [_row(run, item, states[item.name], doing) for item in [*failed, *running, *shown]]
+    lines = [", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items())) or "no segment yet", ""]
+    if failed:
+        lines += [f"To redo what failed: `lipsync rerun {run.id}`", ""]
+    if len(shown) < len(ended):
+        lines += [f"Of {len(ended)} tasks that are done, the {len(shown)} that took longest:", ""]
+    return "\n".join([*lines, _line(COLUMNS), _line(["---"] * len(COLUMNS)), *rows])
+
+
+def _state(run: Run, item: Submitted, doing: dict[str, Doing]) -> str:
+    if item.state is None:
+        return "Running" if item.name in doing else "Waiting"
+    if item.state.is_completed():
+        return "Completed" if run.made(item) else "Cached"
+    return "Failed" if item.state.is_failed() or item.state.is_crashed() else "Not started"
+
+
+def _seconds(item: Submitted) -> float:
+    return item.result.took.seconds if item.result else 0.0
+
+
+def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
+    took = item.result.took if item.result and run.made(item) else None
+    segment, task = item.segment, doing.get(item.name)
+    reason = item.state.message or "" if item.state and state == "Failed" else task.note if task else ""
+    return _line(
+        [
+            item.name,
+            f"{segment.start} to {segment.end - 1}" if segment else "",
+            state,
+            took.attempts if took else "",
+            took.seconds if took else "",
+            took.worker if took else task.worker if task else "",
+            took.peak_rss_mib if took else "",
+            took.peak_gpu_mib if took and took.peak_gpu_mib is not None else "",
+            reason,
+        ]
+    )
+
+
+def _line(cells: Iterable[object]) -> str:
+    texts = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(texts)} |"

@@ -1,0 +1,53 @@
+"""Everything that looks at a run while it goes on: memory, progress, artifacts."""
+
+import contextlib
+from pathlib import Path
+from typing import Self
+
+from flows.observe.artifacts import Artifacts
+from flows.observe.memory_watch import MemoryWatch
+from flows.observe.progress import Following
+from latentsync.review.plots import plot_run
+from tasks.run import Run
+
+MEMORY_SECONDS = 2.0  # between samples: each costs milliseconds of CPU per process
+PICTURES = ".pictures"  # in the folder of a run: pictures for the UI, when nobody says where else
+
+
+class Watch:
+    """Context that observes ``run``; whatever it cannot show costs the run nothing."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._memory = MemoryWatch(interval_seconds=MEMORY_SECONDS)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._memory)
+        self._artifacts = self._stack.enter_context(Artifacts(self._run))
+        self._following = self._stack.enter_context(Following(self._run, self._artifacts))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def memory_peaks(self) -> tuple[float, float | None]:
+        """Largest resident and GPU memory of this process tree so far in MiB; None without a GPU."""
+        return self._memory.peak_rss_mib, self._memory.peak_gpu_mib or None
+
+    def pictures_folder(self, report_dir: str) -> Path | None:
+        """Where pictures of the result go: ``report_dir``, else for the UI of a deployment's run, if it is new.
+
+        Writes the plot of memory and progress there.
+        """
+        folder = Path(report_dir) if report_dir else None
+        if folder is None and self._run.of_deployment and self._run.made(self._run.submitted["join"]):
+            folder = self._run.folder / PICTURES
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            plot = folder / "memory-and-progress.png"
+            history = {name: series.samples for name, series in self._following.history.items()}
+            plot_run(self._memory.samples, history, plot)
+            self._artifacts.add_picture(plot)
+        return folder

@@ -1,0 +1,120 @@
+"""The one ledger of what is done: Prefect's result records, kept as JSON in the workspace.
+
+A workspace may be a shared folder or a bucket that others can write to, so nothing in a record is
+believed but data: it is read as the record type of one of our stages, whatever it says of itself.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+from prefect.filesystems import WritableFileSystem
+from prefect.serializers import Serializer
+from pydantic import Field
+
+from latentsync.records import Artefact, Record
+from latentsync.storage import fs
+from latentsync.storage.atomic import write_whole
+from latentsync.storage.workspace import Workspace
+
+R = TypeVar("R")
+
+SERIALIZER = "lipsync-record"
+_types: dict[str, type[Record]] = {}  # results that may be read: those of our stages
+
+
+class Took(Record):
+    """What making a result took, measured where it was made; a figure that nobody has is None."""
+
+    run: str  # id of the flow run that made it
+    seconds: float
+    attempts: int
+    worker: str  # host, or host and GPU
+    peak_rss_mib: int  # of the worker's process, so far
+    peak_gpu_mib: int | None = None
+
+
+class Done(Record, Generic[R]):
+    """A stage's result, and what it took."""
+
+    value: R
+    took: Took
+
+
+def allow(kind: type[Record]) -> None:
+    """Let records of this type be read back."""
+    _types[kind.__name__] = kind
+
+
+class RecordSerializer(Serializer):
+    """JSON with the name of the value's type, which is looked up, never imported.
+
+    Reading validates: a record whose file is lost or damaged raises ``ValueError``, a cache miss.
+    """
+
+    type: str = Field(default=SERIALIZER, frozen=True)
+
+    def dumps(self, obj: Done[Any]) -> bytes:
+        """One JSON object: kind, value, took."""
+        kind = type(obj.value).__name__
+        return json.dumps({"kind": kind, **obj.model_dump(mode="json")}).encode()
+
+    def loads(self, blob: bytes) -> Done[Any]:
+        """Raises ``ValueError`` for anything but an intact record of a known type."""
+        data = json.loads(blob)
+        kind = _types.get(data.pop("kind", ""))
+        if kind is None:
+            raise ValueError("this is no result of our stages")
+        done = Done[kind].model_validate(data)
+        for file in files_in([done.value]):
+            if not file.path.is_file() and not fs.mark(file.url):
+                raise ValueError(f"{file.url} is gone")
+        return done
+
+
+class Records(WritableFileSystem):
+    """Result records under ``results`` in a workspace: a folder, or the URL that it mirrors."""
+
+    _block_type_name = "Lipsync records"
+    work_dir: str
+
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Bytes of a record; its own choice of a serializer is replaced by ours."""
+        workspace = Workspace.at(self.work_dir)
+        if workspace.mirror:
+            content = fs.read_text(f"{workspace.mirror}/results/{path}").encode()
+        else:
+            content = (workspace.root / "results" / path).read_bytes()
+        record = json.loads(content)
+        record["metadata"]["serializer"] = {"type": SERIALIZER}
+        return json.dumps(record).encode()
+
+    def write_path(self, path: str, content: bytes, _sync: bool = True) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Write a record, whole or not at all."""
+        workspace = Workspace.at(self.work_dir)
+        if workspace.mirror:
+            fs.write_text(content.decode(), f"{workspace.mirror}/results/{path}")
+        else:
+            write_whole(workspace.root / "results" / path, content)
+
+    def made_by(self, run: str, key: str) -> Done[Any] | None:
+        """The intact result under ``key`` if the flow run ``run`` itself has made it."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            done = RecordSerializer().loads(json.loads(self.read_path(key))["result"].encode())
+            return done if done.took.run == run else None
+        return None
+
+    def _resolve_path(self, path: str) -> None:
+        """Keys are names as they stand."""
+
+
+def files_in(values: Iterable[object]) -> Iterator[Artefact]:
+    """All files that these records name."""
+    for value in values:
+        if isinstance(value, Artefact):
+            yield value
+        elif isinstance(value, Record):
+            yield from files_in(getattr(value, name) for name in type(value).model_fields)
+        elif isinstance(value, list | tuple):
+            yield from files_in(value)

@@ -1,0 +1,32 @@
+"""Tasks in threads of this process."""
+
+import os
+from typing import Any
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from latentsync.settings import RunSettings
+
+
+class OnThreads:
+    """As many tasks at a time as ``run.workers`` says."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+
+    def start(self) -> TaskRunner[Any]:
+        """A pool of threads."""
+        return ThreadPoolTaskRunner(max_workers=parallel_tasks(self._settings))
+
+    def submit(self, runner: TaskRunner[Any], task: Any, parameters: dict[str, Any], resource: str) -> Any:
+        """GPUs are shared by the queue of their engine, so any thread will do."""
+        return runner.submit(task, parameters=parameters)
+
+    def missing(self, resources: set[str]) -> set[str]:
+        """Nothing."""
+        return set()
+
+
+def parallel_tasks(settings: RunSettings) -> int:
+    """Tasks that run side by side in this process."""
+    return settings.workers or os.cpu_count() or 1

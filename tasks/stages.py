@@ -1,0 +1,266 @@
+"""A stage is one object: its name, key, resource, suffix and body stand in one place; here it is run.
+
+To add a stage: decorate its body with ``stage`` or ``file_stage`` and submit it in the flow. Report, tables,
+logs, progress and the reading of results follow by themselves.
+"""
+
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_type_hints
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture
+from prefect.states import State
+from prefect.transactions import get_transaction
+
+from latentsync.errors import InputError, InternalError, TransientError
+from latentsync.job import Job
+from latentsync.records import Artefact, Record, file_sha256
+from latentsync.settings import Settings
+from latentsync.storage.atomic import leftovers, whole_file
+from latentsync.storage.download import fetch
+from latentsync.storage.workspace import Workspace
+from tasks.progress import Progress, worker_name
+from tasks.results import Done, Records, Took, allow, files_in
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Record)
+Resource = Callable[[Settings], str]
+
+STAGES: dict[str, "Stage[Any, Any]"] = {}  # by name
+
+
+def cpu(_settings: Settings) -> str:
+    """The resource of a stage that needs no GPU, whatever the settings."""
+    return "CPU"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a body gets beside its inputs."""
+
+    progress: Progress
+    key: str
+    job: Job | None
+    stage: str
+
+    def file(self, suffix: str, make: Callable[[Path], object]) -> Artefact:
+        """The file that ``make`` writes: named by the stage's key, kept whole or not at all."""
+        if self.job is None:
+            raise InternalError(f"{self.stage}: a stage that makes files takes a job")
+        workspace = Workspace.at(self.job.settings.run.work_dir)
+        path = workspace.path(self.job.source, self.stage, self.key + suffix)
+        for leftover in leftovers(path):  # of killed makers: we hold the key's lock, so none is alive
+            leftover.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            make(temporary)
+            _refuse_changed_inputs(self.job)
+        return workspace.keep(path)
+
+
+class Stage(Generic[P, R]):
+    """A step of the flow, mapped over what its parameters say: job, chunk or segment."""
+
+    def __init__(
+        self,
+        template: str,
+        body: Callable[..., R],
+        key: Callable[..., list[object]] | None,
+        version: int,
+        resource: Resource,
+    ) -> None:
+        self.template, self.version, self.resource = template, version, resource
+        self.name = template.split("-{")[0]
+        self._body, self._key = body, key
+        signature = inspect.signature(body)
+        self.signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+        self.per_segment = "segment" in self.signature.parameters
+        allow(get_type_hints(body)["return"])
+        STAGES[self.name] = self
+        self.__doc__ = body.__doc__
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its result may serve later runs."""
+        return self._key is not None
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[Done[R]]:
+        """Submit to the task runner of the current run; ``later`` puts another stage's result in."""
+        from tasks.run import Run
+
+        return Run.current().submit(self, self.signature.bind(*args, **kwargs).arguments)
+
+    def task(self, policy: CachePolicy, **options: Any) -> Task[..., Done[R]]:
+        """The stage as a Prefect task."""
+
+        def run(*args: Any, **kwargs: Any) -> Done[R]:
+            return self.run(*args, **kwargs)
+
+        cast(Any, run).__signature__ = self.signature
+        run.__doc__ = self.__doc__
+        return task(
+            name=self.name, task_run_name=self.template, cache_policy=policy if self.is_kept else NO_CACHE,
+            retry_condition_fn=is_transient, **options,
+        )(run)  # fmt: skip
+
+    def run(self, *args: Any, **kwargs: Any) -> Done[R]:
+        """Do the work here and now, and say what it took."""
+        given = self._given(self.signature.bind(*args, **kwargs).arguments)
+        settings = _settings(given)
+        context, began = TaskRunContext.get(), time.monotonic()
+        run_id = str(context.task_run.flow_run_id) if context else ""
+        key = self._current_key() or self.key_of(given)
+        if context and context.task.refresh_cache:  # made again on purpose: once by each run
+            made = Records(work_dir=settings.run.work_dir).made_by(run_id, key)
+            if made:
+                return made
+        progress = Progress.of_task(settings.run.work_dir)
+        with progress.telling():
+            job = next((value for value in given.values() if isinstance(value, Job)), None)
+            value = self._body(Work(progress, key, job, self.name), **given)
+        took = Took(
+            run=run_id,
+            seconds=round(time.monotonic() - began, 3),
+            attempts=context.task_run.run_count if context else 1,
+            worker=worker_name(),
+            peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            peak_gpu_mib=_peak_gpu_mib(),
+        )
+        return Done(value=value, took=took)
+
+    def key_of(self, given: dict[str, Any]) -> str:
+        """Content key: equal keys mean equal work, whatever the path, the run or the machine."""
+        if self._key is None:
+            return self.name
+        text = json.dumps([self.name, self.version, *self._key(**self._given(given))], sort_keys=True, default=str)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _current_key(self) -> str | None:
+        transaction = get_transaction()
+        return transaction.key if self._key and transaction else None
+
+    def _given(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The values of earlier results, their files on this machine."""
+        values = {name: _value(parameter) for name, parameter in parameters.items()}
+        for file in files_in(values.values()):
+            fetch(file)
+        return values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes take the stage from its module."""
+        return _stage, (self._body.__module__, self._body.__qualname__)
+
+
+@dataclass
+class ContentKey(CachePolicy):
+    """Prefect's key of a task run is its stage's."""
+
+    stage: Stage[..., Any] | None = None
+
+    def compute_key(self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any) -> str:
+        """See ``Stage.key_of``."""
+        assert self.stage
+        return self.stage.key_of(inputs)
+
+
+def stage(
+    template: str,
+    key: Callable[..., list[object]] | None = None,
+    *,
+    version: int = 1,
+    resource: Resource = cpu,
+) -> Callable[[Callable[Concatenate[Work, P], R]], Stage[P, R]]:
+    """Make a body, which returns a record, a stage.
+
+    ``template`` names its tasks, such as ``generate-{segment.index:03d}``. ``key`` gives the parts of the
+    content key: all that the result depends on but the inputs' paths; None: never reused. Raise ``version``
+    when the body makes something else of the same inputs.
+    """
+
+    def decorate(body: Callable[Concatenate[Work, P], R]) -> Stage[P, R]:
+        return Stage(template, body, key, version, resource)
+
+    return decorate
+
+
+def file_stage(
+    template: str,
+    key: Callable[..., list[object]],
+    suffix: str | Callable[..., str],
+    *,
+    version: int = 1,
+    resource: Resource = cpu,
+) -> Callable[[Callable[Concatenate[Path, Progress, P], None]], Stage[P, Artefact]]:
+    """Make a body that writes the file ``out`` a stage; otherwise as ``stage``."""
+
+    def decorate(body: Callable[Concatenate[Path, Progress, P], None]) -> Stage[P, Artefact]:
+        @functools.wraps(body)
+        def make(work: Work, **given: Any) -> Artefact:
+            ending = suffix if isinstance(suffix, str) else suffix(**given)
+            write = cast(Callable[..., None], body)
+            return work.file(ending, lambda out: write(out, work.progress, **given))
+
+        signature = inspect.signature(body)
+        work = inspect.Parameter("work", inspect.Parameter.POSITIONAL_ONLY)
+        cast(Any, make).__signature__ = signature.replace(parameters=[work, *list(signature.parameters.values())[2:]])
+        make.__annotations__ = {"return": Artefact}
+        return Stage(template, make, key, version, resource)
+
+    return decorate
+
+
+def later(future: PrefectFuture[Done[R]]) -> R:
+    """What a stage gets in the place of a result that is still being made: the result."""
+    return cast(R, future)
+
+
+def is_transient(_task: Task, _run: object, state: State) -> bool:
+    """Retry condition: only what may pass by itself is tried again."""
+    return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+def _stage(module: str, name: str) -> Stage[..., Any]:
+    return getattr(importlib.import_module(module), name)
+
+
+def _value(parameter: object) -> object:
+    if isinstance(parameter, Done):
+        return parameter.value
+    if isinstance(parameter, list):
+        return [_value(item) for item in parameter]
+    return parameter
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    for value in given.values():
+        if isinstance(value, Settings):
+            return value
+        if isinstance(value, Job):
+            return value.settings
+    raise InternalError("a stage takes a Job or Settings, to know its workspace")
+
+
+def _peak_gpu_mib() -> int | None:
+    """Largest GPU memory that this process has reserved so far; None without torch or a GPU."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_available():
+        return None
+    return sum(cuda.max_memory_reserved(index) for index in range(cuda.device_count())) >> 20
+
+
+def _refuse_changed_inputs(job: Job) -> None:
+    """What was made of a file that was replaced meanwhile must not be kept under the old one's digest."""
+    for file in (job.video.file, job.audio.file):
+        if not file.path.is_file() or file_sha256(file.path) != file.sha256:
+            raise InputError(f"{file.path} has changed since the job began; run again when it is complete")
