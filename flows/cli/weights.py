@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+from latentsync.engines.diffusion.published import RELEASES, ReleaseName
 from latentsync.errors import WeightsError
 
 weights = App(name="weights")
@@ -52,20 +52,13 @@ def fetch(
     folder: Annotated[Path, Parameter(help="Folder to download into")],
     /,
     *,
-    repository: Annotated[str, Parameter(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
-    endpoint: Annotated[str | None, Parameter(help="Another hub, such as a mirror")] = None,
+    repository: Annotated[ReleaseName, Parameter(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
 ) -> None:
-    """Download UNet, whisper and VAE; what was begun is continued."""
+    """Download UNet, whisper and VAE at their pinned commits; what was begun is continued.
+
+    HF_TOKEN, HF_HOME, HF_ENDPOINT (a mirror) and HTTPS_PROXY count as for every user of the Hugging Face hub.
+    """
     from latentsync.engines.diffusion.download import fetch as download
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=total)
-            progress.update(bars[name], completed=done)
-
-        download(repository, folder, endpoint=endpoint, on_progress=show)
+    download(RELEASES[repository], folder)
     console.print(f"{folder}: complete")

@@ -6,7 +6,7 @@
     DIR/weights.json                 {"resolution_px": 512}; "unet": {...} for other than published sizes
 
 LatentSync 1.5 (256 px) and 1.6 (512 px) have the same tensors, so the resolution that the weights were
-made for is written beside them (by ``fetch``, which knows the repository, or by ``pin_resolution``).
+made for is written beside them (by ``download.fetch``, which knows the repository, or by its owner).
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from latentsync.engines.diffusion.manifest import MANIFEST, read_manifest
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.engines.diffusion.tensors import (
     load_strictly,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 UNET_FILES = ("latentsync_unet.safetensors", "latentsync_unet.pt")  # the first that is there counts
 VAE_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-MANIFEST = "weights.json"
 RESOLUTIONS_PX = {256: "LatentSync 1.5", 512: "LatentSync 1.6"}
 
 # Names of the VAE's attention in files from before diffusers 0.12.
@@ -82,7 +82,7 @@ def whisper_weights(folder: Path) -> Path:
 
 def unet_config(folder: Path) -> Mapping[str, Any]:
     """Fields of the UNet's configuration that differ from the published one."""
-    return _manifest(folder).get("unet", {})
+    return read_manifest(folder).get("unet", {})
 
 
 def resolution_of(folder: Path) -> int:
@@ -90,7 +90,7 @@ def resolution_of(folder: Path) -> int:
 
     Raises ``WeightsError`` when that is written nowhere, or twice and differently.
     """
-    manifest = _manifest(folder).get("resolution_px")
+    manifest = read_manifest(folder).get("resolution_px")
     stored = open_metadata(unet_file(folder)).get("resolution_px")
     told = {int(resolution) for resolution in (manifest, stored) if resolution is not None}
     if not told:
@@ -115,12 +115,6 @@ def require_resolution(folder: Path, resolution_px: int) -> None:
             f"({RESOLUTIONS_PX.get(made_for, 'another model')}), not for {resolution_px} px: other sizes break "
             f"the mouth; choose the engine of {made_for} px or the weights of {resolution_px} px"
         )
-
-
-def pin_resolution(folder: Path, resolution_px: int) -> None:
-    """Write down what the weights in ``folder`` were made for."""
-    manifest = {**_manifest(folder), "resolution_px": resolution_px}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def check(folder: Path) -> list[str]:
@@ -197,19 +191,6 @@ def _current_vae_name(name: str) -> str:
     for old, new in _OLD_VAE_NAMES.items():
         name = name.replace(old, new)
     return name
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text())
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise WeightsError(f'{path} holds no JSON object such as {{"resolution_px": 512}}: correct it')
-    return manifest
 
 
 def _first_file(folder: Path, names: Iterable[str]) -> Path:

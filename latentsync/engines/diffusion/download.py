@@ -1,123 +1,125 @@
-"""Fetch the published weights from the Hugging Face hub, resuming what was cut off.
+"""Fetch the published weights from the Hugging Face hub, at pinned commits, checked by their sha256.
 
-(The hub's own client starts a file again after every interruption; the UNet has 5 GB.)
+The hub's own client does the talking: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and proxies are what its
+users know, and files in its cache are copied. Only the half-written file is kept here: ``hf_hub_download``
+starts a file again when it is called again, and the UNet has 5 GB.
 """
 
-import hashlib
 import os
-from collections.abc import Callable
-from http.client import HTTPException, HTTPMessage
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
+from typing import BinaryIO
 
-from latentsync.engines.diffusion.checkpoints import pin_resolution
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import WeakFileLock, build_hf_headers, httpx
+
+from latentsync.engines.diffusion.manifest import pin_resolution
+from latentsync.engines.diffusion.published import PublishedFile, Release, Repository
 from latentsync.errors import InputError, TransientError
+from latentsync.records import file_sha256
 
-UNET_REPOSITORIES = {"ByteDance/LatentSync-1.5": 256, "ByteDance/LatentSync-1.6": 512}  # resolution in px
-VAE_REPOSITORY = "stabilityai/sd-vae-ft-mse"
-UNET_REPOSITORY_FILES = ("latentsync_unet.pt", "whisper/tiny.pt")
-VAE_REPOSITORY_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
-HUB = "https://huggingface.co"
-PIECE_BYTES = 2**20
-TIMEOUT_SECONDS = 30
-
-Progress = Callable[[str, int, int], None]  # file, bytes done, bytes in all
+STAGING = ".fetch"  # in the folder: what has arrived, until everything has
+NOT_FOR_US = (401, 403, 404)  # the hub answers 401 for a repository that does not exist
 
 
-def fetch(repository: str, folder: Path, *, endpoint: str | None = None, on_progress: Progress | None = None) -> None:
-    """Download UNet and whisper of ``repository`` and the VAE into ``folder``; finished files are kept.
+def fetch(release: Release, folder: Path, *, endpoint: str | None = None) -> None:
+    """Download what ``folder`` lacks of ``release``; the files appear in it when all of them have arrived.
 
-    ``endpoint`` is another hub, such as a mirror. Raises ``InputError`` for a repository that is not one
-    of ``UNET_REPOSITORIES`` or lacks a file, ``TransientError`` when the network fails: call it again,
-    and it goes on where it stopped.
+    ``endpoint`` is another hub than that of HF_ENDPOINT. Raises ``InputError`` for what is not there or has
+    no room, ``TransientError`` when the network fails: call it again, and it goes on where it stopped.
     """
-    if repository not in UNET_REPOSITORIES:
-        raise InputError(f"{repository} is no LatentSync repository: choose {' or '.join(UNET_REPOSITORIES)}")
-    report = on_progress or (lambda *_: None)
-    for name in UNET_REPOSITORY_FILES:
-        _fetch_file(repository, name, folder / name, endpoint, report)
-    for name in VAE_REPOSITORY_FILES:
-        _fetch_file(VAE_REPOSITORY, name, folder / "vae" / name, endpoint, report)
-    pin_resolution(folder, UNET_REPOSITORIES[repository])
+    staging = folder / STAGING
+    staging.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(staging / "lock"):
+        lacking = [
+            (repository, file)
+            for repository in release.repositories
+            for file in repository.files
+            if not _is_whole(folder / repository.folder / file.name, file)
+        ]
+        _require_space(folder, [file for _, file in lacking])
+        for repository, file in lacking:
+            _stage(repository, file, _staged(staging, file), endpoint)
+        for repository, file in lacking:
+            path = folder / repository.folder / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(_staged(staging, file), path)
+        pin_resolution(folder, release.resolution_px)  # last: a folder without it is not loaded
+    shutil.rmtree(staging, ignore_errors=True)  # by whoever waited for the lock, too
 
 
-def _fetch_file(repository: str, name: str, path: Path, endpoint: str | None, report: Progress) -> None:
-    url = f"{endpoint or os.environ.get('HF_ENDPOINT', HUB)}/{repository}/resolve/main/{name}"
+def _stage(repository: Repository, file: PublishedFile, staged: Path, endpoint: str | None) -> None:
+    cached = try_to_load_from_cache(repository.name, file.name, revision=repository.revision)
+    with open(staged, "ab") as out:
+        if isinstance(cached, str) and _is_whole(Path(cached), file):
+            out.truncate(0)
+            with open(cached, "rb") as content:
+                shutil.copyfileobj(content, out)
+        else:
+            url = hf_hub_url(repository.name, file.name, revision=repository.revision, endpoint=endpoint)
+            with _clear_errors(url):
+                _download(url, file, out)
+        out.flush()
+        os.fsync(out.fileno())
+    if not _is_whole(staged, file):
+        staged.unlink()
+        raise TransientError(
+            f"{file.name} arrived with another sha256 than {file.sha256}, that of {repository.name} at "
+            f"{repository.revision[:12]}: repeat, or fetch from another HF_ENDPOINT"
+        )
+
+
+def _download(url: str, file: PublishedFile, out: BinaryIO) -> None:
+    """Append what is missing of ``file``; a connection that breaks off is taken up again by the hub's client."""
+    listed_bytes = get_hf_file_metadata(url).size
+    if listed_bytes != file.size_bytes:
+        raise InputError(
+            f"{url} has {listed_bytes} bytes, the published file {file.size_bytes}: HF_ENDPOINT is no mirror of the hub"
+        )
+    http_get(
+        url,
+        out,
+        resume_size=out.tell(),
+        headers=build_hf_headers(),
+        expected_size=file.size_bytes,
+        displayed_filename=file.name,
+    )
+
+
+@contextmanager
+def _clear_errors(url: str) -> Iterator[None]:
     try:
-        size, etag = _size_and_etag(url)
-        if not (path.is_file() and path.stat().st_size == size):
-            _download(url, name, path, size, etag, report)
-    except HTTPError as error:
-        if error.code in (401, 403, 404):  # the hub answers 401 for a repository that does not exist
-            raise InputError(f"cannot fetch {url}: it is not there or not public ({error})") from error
+        yield
+    except OfflineModeIsEnabled as error:
+        raise InputError(f"cannot fetch {url}: HF_HUB_OFFLINE forbids it; unset it") from error
+    except HfHubHTTPError as error:
+        reason = str(error).splitlines()[0]
+        if error.response.status_code in NOT_FOR_US:
+            raise InputError(f"cannot fetch {url}: not there, or not for your HF_TOKEN ({reason})") from error
+        raise TransientError(f"cannot fetch {url} ({reason}); repeat to go on where it stopped") from error
+    except (httpx.HTTPError, OSError) as error:
         raise TransientError(f"cannot fetch {url} ({error}); repeat to go on where it stopped") from error
-    except (HTTPException, OSError) as error:
-        raise TransientError(f"cannot fetch {url} ({error}); repeat to go on where it stopped") from error
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InputError(f"cannot fetch {url} ({error}): correct HF_ENDPOINT or the proxy variables") from error
 
 
-class _StopAtStorage(HTTPRedirectHandler):
-    """Follows the hub's own redirects, but not the one to its storage: that answer has the digest."""
-
-    def redirect_request(
-        self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        return None if "X-Linked-Etag" in headers else Request(newurl, method="HEAD")
-
-    def http_error_302(self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage) -> Any:
-        return super().http_error_302(req, fp, code, msg, headers) or fp
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+def _require_space(folder: Path, files: list[PublishedFile]) -> None:
+    staged = [_staged(folder / STAGING, file) for file in files]
+    arrived_bytes = sum(path.stat().st_size for path in staged if path.is_file())
+    lacking_bytes = sum(file.size_bytes for file in files) - arrived_bytes
+    if (free_bytes := shutil.disk_usage(folder).free) < lacking_bytes:
+        raise InputError(
+            f"{folder} has {free_bytes / 1e9:.1f} GB free, the weights need {lacking_bytes / 1e9:.1f} GB more"
+        )
 
 
-def _size_and_etag(url: str) -> tuple[int, str]:
-    """Size in bytes and digest of a file on the hub."""
-    opener = build_opener(_StopAtStorage)
-    request = Request(url, method="HEAD")
-    with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-        size = response.headers.get("X-Linked-Size") or response.headers.get("Content-Length")
-        etag = response.headers.get("X-Linked-Etag") or response.headers.get("ETag")
-    if size is None or etag is None:
-        raise InputError(f"{url} tells neither size nor digest: this is no Hugging Face hub")
-    return int(size), etag.removeprefix("W/").strip('"')
+def _staged(staging: Path, file: PublishedFile) -> Path:
+    return staging / file.sha256
 
 
-def _download(url: str, name: str, path: Path, size: int, etag: str, report: Progress) -> None:
-    """Append to what an earlier try left of the same content, then check size and digest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{etag[:16]}.part")
-    with open(partial, "ab") as file:
-        while (done := file.tell()) < size:
-            report(name, done, size)
-            if not _append(url, file.write, done, lambda done: report(name, done, size)):
-                raise OSError(f"{done} of {size} bytes arrived")
-        os.fsync(file.fileno())
-    report(name, size, size)
-    if not _is_whole(partial, size, etag):
-        partial.unlink()
-        raise OSError("what arrived is not what the hub has (size or sha256 differ)")
-    os.replace(partial, path)
-
-
-def _append(url: str, write: Callable[[bytes], object], done: int, report: Callable[[int], None]) -> bool:
-    """Write what the server gives from byte ``done`` on; False: it gave nothing."""
-    request = Request(url, headers={"Range": f"bytes={done}-"})
-    with urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        if response.status != 206 and done:
-            raise OSError("the server cannot resume")
-        start = done
-        while piece := response.read(PIECE_BYTES):
-            write(piece)
-            done += len(piece)
-            report(done)
-    return done > start
-
-
-def _is_whole(path: Path, size: int, etag: str) -> bool:
-    if path.stat().st_size != size:
-        return False
-    if len(etag) != hashlib.sha256().digest_size * 2:  # only large files are named by their sha256
-        return True
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == etag
+def _is_whole(path: Path, file: PublishedFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.size_bytes and file_sha256(path) == file.sha256

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from latentsync.engines.diffusion import checkpoints
 from latentsync.engines.diffusion.checkpoints import check, convert, load_unet, load_vae, resolution_of
+from latentsync.engines.diffusion.manifest import pin_resolution
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.errors import WeightsError
 from tests.unit.engines.diffusion.tiny_weights import (
@@ -167,25 +168,25 @@ def test_the_resolution_must_be_told_and_the_remedy_works(folder):
     (folder / "weights.json").unlink()
     with pytest.raises(WeightsError, match=r'write \{"resolution_px": 512\} into .*weights\.json'):
         resolution_of(folder)
-    checkpoints.pin_resolution(folder, 512)
+    pin_resolution(folder, 512)
     assert resolution_of(folder) == 512
 
 
 def test_another_resolution_is_refused(folder):
-    checkpoints.pin_resolution(folder, 256)
+    pin_resolution(folder, 256)
     with pytest.raises(WeightsError, match=r"made for 256 px \(LatentSync 1\.5\), not for 512 px"):
         checkpoints.require_resolution(folder, 512)
 
 
 def test_contradicting_resolutions_are_refused(folder):
     convert_to(folder, folder / "latentsync_unet.safetensors")
-    checkpoints.pin_resolution(folder, 512)
+    pin_resolution(folder, 512)
     with pytest.raises(WeightsError, match=r"says 512 px, but latentsync_unet\.safetensors was made for 64 px"):
         resolution_of(folder)
 
 
 def test_pinning_keeps_the_rest_of_the_manifest(folder):
-    checkpoints.pin_resolution(folder, 256)
+    pin_resolution(folder, 256)
     assert checkpoints.unet_config(folder)["layers_per_block"] == 1
 
 

@@ -1,0 +1,47 @@
+"""What is imported is declared, and what is declared is imported."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("latentsync", "tasks", "flows", "configs")
+NOT_OURS_TO_DECLARE = {"insightface", "onnxruntime"}  # its models are not for commerce: users install it themselves
+NOT_IMPORTED = {"fastapi", "sqlalchemy", "nvidia-ml-py"}  # bounds on what Prefect brings; by name, if there
+
+
+def imported_modules() -> set[str]:
+    """Top-level modules of others that our packages import, at any depth."""
+    found = set()
+    for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.split(".")[0])
+    return found - sys.stdlib_module_names - {*PACKAGES}
+
+
+def declared_distributions() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["gpu"], *extras["dask"]]  # s3fs is loaded by fsspec, dev by nobody
+    return {_normal(re.split(r"[^\w.-]", requirement)[0]) for requirement in wanted}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_declared_is_what_is_imported():
+    distributions = packages_distributions()
+    imported = {
+        module: {_normal(name) for name in distributions[module]}
+        for module in imported_modules() - NOT_OURS_TO_DECLARE
+    }
+    declared = declared_distributions()
+    assert {module for module, names in imported.items() if not names & declared} == set()
+    assert declared - set().union(*imported.values()) == NOT_IMPORTED
