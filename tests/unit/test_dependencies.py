@@ -39,8 +39,7 @@ def _normal(name: str) -> str:
 def test_declared_is_what_is_imported():
     distributions = packages_distributions()
     imported = {
-        module: {_normal(name) for name in distributions[module]}
-        for module in imported_modules() - NOT_OURS_TO_DECLARE
+        module: {_normal(name) for name in distributions[module]} for module in imported_modules() - NOT_OURS_TO_DECLARE
     }
     declared = declared_distributions()
     assert {module for module, names in imported.items() if not names & declared} == set()

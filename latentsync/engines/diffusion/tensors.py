@@ -2,9 +2,7 @@
 
 import ctypes
 import hashlib
-import json
 import mmap
-import os
 import pickle
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,12 +12,13 @@ from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from latentsync.errors import WeightsError
+from latentsync.errors import TransientError, WeightsError
+from latentsync.storage.atomic import OUTPUT, explained, whole_file
 
 LISTED = 10  # names shown of each kind of mismatch
-_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -78,7 +77,7 @@ def load_strictly(
     if findings := mismatches(expected, tensors):
         raise WeightsError(f"{source} does not fit this model: {'; '.join(findings)}")
     pages = MappedPages(source)
-    loaded = {name: _placed(tensors[name], device, dtype, pages) for name in expected}
+    loaded = {name: _placed(tensors[name], device, dtype, pages, _layout(tensors[name])) for name in expected}
     module.load_state_dict(loaded, assign=True)
     return module.eval().requires_grad_(False)
 
@@ -100,35 +99,22 @@ def mismatches(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> l
 def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], source: Path, dtype: torch.dtype, metadata: Mapping[str, str]
 ) -> str:
-    """Write ``tensors`` of ``source`` as ``dtype``, one at a time; returns the file's sha256.
+    """Write ``tensors`` of ``source`` as ``dtype``; returns the file's sha256.
 
-    The form: https://huggingface.co/docs/safetensors#format (length, JSON header, numbers).
+    In memory are the numbers as written, once: those of the source are given back one by one.
+    Raises ``InputError`` for a path that cannot be written to, ``TransientError`` when the disk is full.
     """
-    header: dict[str, object] = {"__metadata__": dict(metadata)}
-    offset = 0
-    for name, tensor in tensors.items():
-        end = offset + tensor.numel() * dtype.itemsize
-        header[name] = {
-            "dtype": _DTYPES[dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # numbers start at a multiple of 8 bytes
-    digest = hashlib.sha256()
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with open(temporary, "wb") as file:
-            for piece in _pieces(text, tensors, source, dtype):
-                file.write(piece)
-                digest.update(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest.hexdigest()
+    pages = MappedPages(source)
+    written = {name: _placed(tensor, "cpu", dtype, pages, torch.contiguous_format) for name, tensor in tensors.items()}
+    with explained(path), whole_file(path, OUTPUT) as part:
+        mode = part.stat().st_mode
+        try:
+            save_file(written, part, dict(metadata))
+        except SafetensorError as error:
+            raise TransientError(f"{path} could not be written: {error}") from error
+        part.chmod(mode)  # the library makes the file anew, for its owner only
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class MappedPages:
@@ -148,23 +134,17 @@ class MappedPages:
             ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
 
-def _pieces(
-    header: bytes, tensors: Mapping[str, Tensor], source: Path, dtype: torch.dtype
-) -> Iterator[bytes | memoryview]:
-    yield len(header).to_bytes(8, "little")
-    yield header
-    pages = MappedPages(source)
-    for tensor in tensors.values():
-        yield tensor.to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data
-        pages.release(tensor)
-
-
-def _placed(tensor: Tensor, device: str | torch.device, dtype: torch.dtype, pages: MappedPages) -> Tensor:
+def _placed(
+    tensor: Tensor, device: str | torch.device, dtype: torch.dtype, pages: MappedPages, layout: torch.memory_format
+) -> Tensor:
     """A copy on the device; the memory of the original is given back."""
-    layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     placed = tensor.to(device=device, dtype=dtype, memory_format=layout, copy=True)
     pages.release(tensor)
     return placed
+
+
+def _layout(tensor: Tensor) -> torch.memory_format:
+    return torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
 
 
 def _shape(tensor: Tensor) -> str:

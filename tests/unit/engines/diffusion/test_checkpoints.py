@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from latentsync.engines.diffusion import checkpoints
 from latentsync.engines.diffusion.checkpoints import check, convert, load_unet, load_vae, resolution_of
 from latentsync.engines.diffusion.manifest import pin_resolution
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
-from latentsync.errors import WeightsError
+from latentsync.errors import InputError, WeightsError
 from tests.unit.engines.diffusion.tiny_weights import (
     RESOLUTION_PX,
     published_form,
@@ -145,7 +147,21 @@ def test_a_converted_file_holds_the_rounded_numbers_and_the_resolution(folder, t
     assert all(torch.equal(tensors[name], tensor.to(dtype)) for name, tensor in expected.items())
     with safe_open(out, "pt") as file:
         assert file.metadata() == {"format": "pt", "resolution_px": str(RESOLUTION_PX)}
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_converted_file_is_for_everyone_whom_the_umask_allows(folder, tmp_path):
+    before = os.umask(0o027)
+    try:
+        out = convert_to(folder, tmp_path / "latentsync_unet.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
+
+
+def test_a_place_that_cannot_be_written_to_is_an_input_error(folder, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere/out\.safetensors cannot be written"):
+        convert(folder, tmp_path / "nowhere" / "out.safetensors")
 
 
 def test_a_converted_file_is_preferred_and_loads_the_same(folder):
@@ -230,31 +246,37 @@ def test_a_good_folder_has_no_findings_and_a_bad_one_has_them_all(tmp_path):
     assert "whisper holds no tiny.pt" in whisper
 
 
-MEASURE_LOADING = """
+MEASURE = """
 import json, re, sys, torch
 from pathlib import Path
-from latentsync.engines.diffusion.checkpoints import load_unet
+from latentsync.engines.diffusion.checkpoints import convert, load_unet
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 
 def peak_bytes():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
-path, config = Path(sys.argv[1]), json.loads(sys.argv[2])
+work, folder = sys.argv[1], Path(sys.argv[2])
+config = json.loads((folder / "weights.json").read_text())["unet"]
 with torch.device("meta"):
-    UNet(UNetConfig.from_dict(config))  # what torch imports for it is no weight
+    unet = UNet(UNetConfig.from_dict(config))  # what torch imports for it is no weight
+weights_bytes = sum(2 * tensor.numel() for tensor in unet.state_dict().values())
 before = peak_bytes()
-unet = load_unet(path, config, dtype=torch.bfloat16)
-print((peak_bytes() - before) / sum(tensor.nbytes for tensor in unet.state_dict().values()))
+if work == "load":
+    unet = load_unet(folder / "latentsync_unet.pt", config, dtype=torch.bfloat16)
+else:
+    convert(folder, folder / "latentsync_unet.safetensors", torch.bfloat16)
+print((peak_bytes() - before) / weights_bytes)
 """
 
 
 @pytest.mark.slow
-def test_loading_holds_nothing_twice(tmp_path):
+@pytest.mark.parametrize("work", ["load", "convert"])
+def test_nothing_is_held_twice(tmp_path, work):
     """The same for the full size: benchmarks/loading.py."""
     config = {"block_out_channels": [64, 128, 256, 256], "cross_attention_dim": 64}
-    path = tmp_path / "latentsync_unet.pt"
     unet = UNet(UNetConfig.from_dict(config))
-    torch.save({"global_step": 0, "state_dict": unet.state_dict()}, path)
-    command = [sys.executable, "-c", MEASURE_LOADING, str(path), json.dumps(config)]
+    torch.save({"global_step": 0, "state_dict": unet.state_dict()}, tmp_path / "latentsync_unet.pt")
+    (tmp_path / "weights.json").write_text(json.dumps({"resolution_px": RESOLUTION_PX, "unet": config}))
+    command = [sys.executable, "-c", MEASURE, work, str(tmp_path)]
     ratio = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert ratio <= 1.2
