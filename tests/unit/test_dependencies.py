@@ -28,7 +28,7 @@ def imported_modules() -> set[str]:
 def declared_distributions() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["gpu"], *extras["dask"]]  # s3fs is loaded by fsspec, dev by nobody
+    wanted = [*project["dependencies"], *extras["gpu"], *extras["dask"], *extras["mark"]]  # fsspec loads s3fs by name
     return {_normal(re.split(r"[^\w.-]", requirement)[0]) for requirement in wanted}
 
 
