@@ -10,7 +10,7 @@ from latentsync.publishing.writer import publish as publish_file
 from latentsync.records import Artefact, ClipFile, Record
 from latentsync.review.pictures import show_job
 from latentsync.stitching.assemble import assemble
-from tasks.keys import computed_by, file_name_part
+from tasks.keys import computed_by, file_name_part, mark_part
 from tasks.progress import Progress
 from tasks.stages import Work, file_stage, stage
 
@@ -22,10 +22,11 @@ class Pictures(Record):
 
 
 def join_key(job: Job, plan: Plan, renders: Sequence[Artefact]) -> list[object]:
-    """The clips, the sound, the timeline and the kind of file."""
+    """The clips, the sound, the timeline, the mark and the kind of file."""
     sounds = [sound and sound.file.sha256 for sound in (job.audio, job.original_sound)]
     timeline, tail = job.timeline.model_dump(mode="json"), job.settings.timing.tail
-    return [[clip.sha256 for clip in renders], sounds, timeline, tail, file_name_part(job.output), computed_by("av")]
+    clips, kind = [clip.sha256 for clip in renders], file_name_part(job.output)
+    return [clips, sounds, timeline, tail, kind, mark_part(job), computed_by("av", "c2pa-python")]
 
 
 def _suffix(job: Job, plan: Plan, renders: Sequence[Artefact]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from latentsync.job import Job, Plan
 from latentsync.media.ffmpeg import ffmpeg_version
-from latentsync.records import VideoInfo
+from latentsync.records import VideoInfo, file_sha256
 from latentsync.segments.plan import windows_touching
 from latentsync.versions import versions
 
@@ -49,3 +49,10 @@ def computed_by(*distributions: str) -> dict[str, str]:
 def file_name_part(location: str) -> str:
     """The suffix of a destination, which says what kind of file it is."""
     return Path(location).suffix
+
+
+def mark_part(job: Job) -> list[object]:
+    """What is written of the origin, and who signs it; a signed manifest names the output too."""
+    mark = job.settings.mark
+    signer = mark.certificate and [file_sha256(mark.certificate), Path(job.output).name]
+    return [mark.model_dump(mode="json", exclude={"certificate", "key", "required"}), signer]

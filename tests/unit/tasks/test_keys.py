@@ -12,6 +12,7 @@ from latentsync.media.timeline import Timeline
 from latentsync.records import Artefact, AudioInfo, Segment, VideoInfo
 from latentsync.segments.plan import write_segments
 from latentsync.settings import Settings
+from tasks.finish import join
 from tasks.results import Done, Took
 from tasks.segments import generate, render
 
@@ -70,6 +71,9 @@ class World:
         given = {"job": self.job(), "plan": self.plan(), "segment": SEGMENT, "before": SEGMENT}
         return render.key_of({**given, "faces": done("f", faces), "earlier": done("p", b"previous")})
 
+    def join_key(self, output: str = "/out.mp4") -> str:
+        return join.key_of({"job": self.job(output=output), "plan": self.plan(), "renders": [self.file("r")]})
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
@@ -97,6 +101,24 @@ def test_a_new_crf_renders_but_does_not_generate(world: World) -> None:
     world.settings = {"encode": {"crf": 23}}
     assert world.generate_key() == faces
     assert world.render_key() != rendered
+
+
+def test_another_mark_joins_again_and_does_nothing_else(world: World) -> None:
+    rendered, joined = world.render_key(), world.join_key()
+    assert world.join_key("/elsewhere/name.mp4") == joined
+    world.settings = {"mark": {"aigc_producer": "Studio"}}
+    assert world.render_key() == rendered
+    assert world.join_key() != joined
+
+
+def test_another_signer_joins_again(world: World) -> None:
+    def key(certificate: bytes) -> str:
+        path = world.file("chain.pem", certificate).path
+        world.settings = {"mark": {"certificate": path, "key": "/key.pem"}}
+        return world.join_key()
+
+    assert key(b"one") == key(b"one") != key(b"another")
+    assert world.join_key("/elsewhere/name.mp4") != world.join_key()  # the manifest names it
 
 
 def test_another_voice_matters_only_where_it_is_heard(world: World) -> None:
