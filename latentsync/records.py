@@ -57,9 +57,11 @@ class VideoInfo(Record):
 
     ``frames`` is the exact number of frames that decoding at ``fps`` gives. ``pix_fmt`` is the
     planar YUV format that frames are decoded to and encoded from; sizes are those after rotation.
+    ``stream`` is the index of the pictures in the file.
     """
 
     file: Artefact
+    stream: int = 0
     container: str
     codec: str
     width_px: int
@@ -79,9 +81,13 @@ class VideoInfo(Record):
 
 
 class AudioInfo(Record):
-    """A readable sound track; ``samples`` is per channel, at its own rate, from time 0."""
+    """A readable sound track; ``samples`` is per channel, at its own rate, from time 0.
+
+    ``stream`` is its index in the file.
+    """
 
     file: Artefact
+    stream: int = 0
     codec: str
     sample_rate_hz: int
     channels: int
@@ -123,12 +129,15 @@ class ClipFile(Record):
 
 
 def file_sha256(path: Path) -> str:
-    """Content digest of a file, remembered while its size and modification time stay."""
+    """Content digest of a file, remembered while nothing that the system says of it changes.
+
+    The time of the last change to the inode is among it: nobody can set that back.
+    """
     stat = os.stat(path)
-    return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+    return _sha256(str(path), (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
 
 
 @lru_cache(maxsize=65536)
-def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: str, _state: tuple[int, ...]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,7 +29,7 @@ def extract_mono_16k(audio: AudioInfo, out: Path) -> Path:
     """Write the sound as 16 kHz mono 16-bit WAV of ``ceil(samples * 16000 / rate)`` samples."""
     samples = -(-audio.samples * VOICE_HZ // audio.sample_rate_hz)
     filters = f"{FROM_ZERO},aresample={VOICE_HZ},aformat=channel_layouts=mono,apad,atrim=end_sample={samples}"
-    sound = media_input(audio.file.path)["a:0"]
+    sound = media_input(audio.file.path)[str(audio.stream)]
     with whole_file(out) as part:
         output = sound.output(str(part), af=filters, acodec="pcm_s16le", ar=VOICE_HZ, format="wav")
         run(output.global_args(*QUIET, "-y").compile(), audio.file.path)
@@ -92,7 +92,7 @@ def _apple_tag(video: Path) -> dict[str, str]:
 
 def _trimmed(audio: AudioInfo, rate: int, start: int, end: int) -> Any:
     """Samples ``[start, end)`` at ``rate``, with silence where the sound has ended."""
-    sound = media_input(audio.file.path)["a:0"]
+    sound = media_input(audio.file.path)[str(audio.stream)]
     sound = sound.filter("aresample", **{"async": 1, "first_pts": 0}).filter("aresample", rate)
     return sound.filter("apad").filter("atrim", start_sample=start, end_sample=end).filter("asetpts", "N/SR/TB")
 

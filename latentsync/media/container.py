@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from latentsync.errors import InputError
+from latentsync.media.bounds import refuse_fast, refuse_large, refuse_unbounded
 from latentsync.media.ffmpeg import run
 from latentsync.media.opening import ffprobe_command
 
 # Demuxers that land on the key frame before the asked time: the others are read from the start.
 ENTERABLE = {"mov", "matroska", "webm", "avi", "flv", "asf", "mxf"}
+TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+) is invalid")
 UNLISTED = re.compile(r"\[(\S+)\] Format not on whitelist")
 PLAYLISTS = {"hls", "dash", "webm_dash_manifest", "concat", "image2", "imf", "sdp", "rtsp", "rtp"}
 STANDARD_RATES = [Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 120)]
@@ -36,34 +38,49 @@ class Description:
     @property
     def has_audio(self) -> bool:
         """Whether there is a sound track."""
-        return any(stream["codec_type"] == "audio" for stream in self.streams)
+        return bool(self._streams("audio"))
 
     def is_any_of(self, containers: set[str]) -> bool:
         """Whether the demuxer goes by one of these names."""
         return not containers.isdisjoint(self.container.split(","))
 
     def audio_stream(self) -> dict[str, Any]:
-        """The first sound track; InputError when there is none."""
-        for stream in self.streams:
-            if stream["codec_type"] == "audio":
-                return stream
-        raise InputError(f"{self.path}: has no sound; give an audio file, or a video with a sound track")
+        """The default sound track; InputError when there is none that ffmpeg can decode."""
+        if not self.has_audio:
+            raise InputError(f"{self.path}: has no sound; give an audio file, or a video with a sound track")
+        stream = self._streams("audio")[0]
+        if not (_has_codec(stream) and int(stream.get("sample_rate", 0)) and stream.get("channels")):
+            raise InputError(f"{self.path}: its sound cannot be decoded ({_codec(stream)}); convert it to WAV")
+        return stream
 
     def video_stream(self) -> dict[str, Any]:
-        """The first moving pictures; InputError when there are none that ffmpeg can decode."""
-        for stream in self.streams:
-            if stream["codec_type"] == "video" and not stream["disposition"]["attached_pic"]:
-                return self._decodable(stream)
-        what = "has sound only" if self.has_audio else "has neither moving pictures nor sound"
-        raise InputError(f"{self.path}: {what}; give a video file")
-
-    def _decodable(self, stream: dict[str, Any]) -> dict[str, Any]:
-        if stream.get("codec_name") in (None, "unknown") or "pix_fmt" not in stream:
-            codec = f"codec {stream.get('codec_name')}, tag {stream.get('codec_tag_string')}"
-            raise InputError(
-                f"{self.path}: its pictures cannot be decoded ({codec}); convert it to H.264, without copy protection"
-            )
+        """The default moving pictures; InputError when there are none that ffmpeg can decode."""
+        if not self._streams("video"):
+            what = "has sound only" if self.has_audio else "has neither moving pictures nor sound"
+            raise InputError(f"{self.path}: {what}; give a video file")
+        stream = self._streams("video")[0]
+        if not (_has_codec(stream) and "pix_fmt" in stream and stream.get("width") and stream.get("height")):
+            why = f"its pictures cannot be decoded ({_codec(stream)})"
+            raise InputError(f"{self.path}: {why}; convert it to H.264, without copy protection")
+        refuse_fast(self.path, nominal_rate(stream))
         return stream
+
+    def _streams(self, kind: str) -> list[dict[str, Any]]:
+        """Tracks of a kind, those that players choose first; covers are no moving pictures."""
+        tracks = (each for each in self.streams if each.get("codec_type") == kind and not _flag(each, "attached_pic"))
+        return sorted(tracks, key=lambda track: not _flag(track, "default"))
+
+
+def _flag(stream: dict[str, Any], name: str) -> int:
+    return stream.get("disposition", {}).get(name, 0)
+
+
+def _has_codec(stream: dict[str, Any]) -> bool:
+    return stream.get("codec_name") not in (None, "unknown")
+
+
+def _codec(stream: dict[str, Any]) -> str:
+    return f"codec {stream.get('codec_name')}, tag {stream.get('codec_tag_string')}"
 
 
 def describe(path: Path) -> Description:
@@ -75,8 +92,11 @@ def describe(path: Path) -> Description:
     except InputError as error:
         if unlisted := UNLISTED.search(str(error)):
             raise InputError(f"{path}: {_unwanted(unlisted[1])}") from error
+        if size := TOO_LARGE.search(str(error)):
+            refuse_large(path, int(size[1]), int(size[2]))
         raise InputError(f"{error}; this is no media file, or it is damaged or truncated: export it again") from error
-    return Description(path, found["format"], found.get("streams", []))
+    refuse_unbounded(path, found["format"], found["streams"])
+    return Description(path, found["format"], found["streams"])
 
 
 def _refuse_no_file(path: Path) -> None:
@@ -113,10 +133,14 @@ def enterable(found: Description) -> bool:
 
 def nominal_rate(stream: dict[str, Any]) -> Fraction:
     """The stream's average rate, taken as the nearest standard rate when within 1 % of it."""
-    rate = Fraction(stream["avg_frame_rate"]) if stream["avg_frame_rate"] != "0/0" else Fraction(0)
-    rate = rate or Fraction(stream["r_frame_rate"])
+    rate = _rate(stream.get("avg_frame_rate")) or _rate(stream.get("r_frame_rate")) or STANDARD_RATES[1]
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     return nearest if abs(nearest - rate) * 100 < rate else rate.limit_denominator(1001)
+
+
+def _rate(text: str | None) -> Fraction:
+    above, _, below = (text or "0/0").partition("/")
+    return Fraction(int(above), int(below)) if int(below) else Fraction(0)
 
 
 def rotation(stream: dict[str, Any]) -> int:

@@ -74,11 +74,11 @@ def _read_backwards(video: VideoInfo, source: int, frames: int, threads: int) ->
             yield held.pop()
 
 
-def range_stream(path: Path, fps: Fraction, start: int, sequential: bool, threads: int) -> Any:
-    """ffmpeg's input, entered ``MARGIN_SECONDS`` before frame ``start`` (``sequential``: at the beginning)."""
+def range_stream(path: Path, index: int, fps: Fraction, start: int, sequential: bool, threads: int) -> Any:
+    """Stream ``index`` of a file, entered ``MARGIN_SECONDS`` before frame ``start``, or at the beginning."""
     entry = start / fps - MARGIN_SECONDS
     options = {} if sequential or entry <= 0 else {"noaccurate_seek": None, "ss": f"{float(entry):.6f}"}
-    return media_input(path, threads=threads, **options)["V:0"]
+    return media_input(path, threads=threads, **options)[str(index)]
 
 
 def on_timeline(fps: Fraction, start: int, stop: int | None) -> list[str]:
@@ -107,16 +107,18 @@ def read_raw(
     filters: list[str],
     frame_bytes: int,
     *,
+    index: int = 0,
     sequential: bool = False,
     threads: int = 2,
 ) -> Generator[np.ndarray]:
-    """Filtered frames ``[start, stop)`` as flat uint8 buffers of ``frame_bytes``, each freshly allocated.
+    """Filtered frames ``[start, stop)`` of stream ``index`` as flat uint8 buffers of ``frame_bytes``.
 
-    A fresh buffer costs nothing measurable over a ring of reused ones, and cannot change under a reader.
+    Each is freshly allocated: that costs nothing measurable over a ring of reused ones, and a buffer
+    cannot change under a reader.
     """
     if start == stop:
         return
-    stream = range_stream(path, fps, start, sequential, threads)
+    stream = range_stream(path, index, fps, start, sequential, threads)
     filters = [*on_timeline(fps, start, stop), *filters]
     command = decode_command(stream, filters, format="rawvideo", **{"frames:v": stop - start})
     with Ffmpeg(command, path, stdout=True) as process:
@@ -132,10 +134,8 @@ def _read_source(
 ) -> Generator[np.ndarray]:
     if not 0 <= start <= stop <= video.frames:
         raise InternalError(f"{video.file.path} has frames [0, {video.frames}), asked for [{start}, {stop})")
-    sequential = video.sequential
-    return read_raw(
-        video.file.path, video.fps, start, stop, filters, frame_bytes, sequential=sequential, threads=threads
-    )
+    how = {"index": video.stream, "sequential": video.sequential, "threads": threads}
+    return read_raw(video.file.path, video.fps, start, stop, filters, frame_bytes, **how)
 
 
 def _too_few(process: Ffmpeg, got: int, asked: int) -> Exception:

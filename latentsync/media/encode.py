@@ -16,7 +16,7 @@ import cv2
 import ffmpeg
 import numpy as np
 
-from latentsync.errors import InternalError, LipsyncError
+from latentsync.errors import InternalError
 from latentsync.media.decode import read_raw
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, Ffmpeg, run
 from latentsync.media.frames import Frame
@@ -127,12 +127,15 @@ def read_faces(path: Path, start: int, stop: int, threads: int = 2) -> Generator
 
 
 def encoder_works(name: str) -> bool:
-    """Whether ffmpeg's encoder ``name`` really encodes a frame here; being listed is no proof."""
+    """Whether ffmpeg's encoder ``name`` really encodes a frame here; being listed is no proof.
+
+    Raises TransientError when the trial was killed, which says nothing of the encoder.
+    """
     picture = ffmpeg.input("color=size=256x256:rate=25", format="lavfi")
     output = picture.output("-", format="null", pix_fmt="yuv420p", **{"frames:v": 1, "c:v": name})
     try:
-        run(output.global_args(*QUIET).compile(), Path(name))
-    except LipsyncError:
+        run(output.global_args(*QUIET).compile(), Path(name), InternalError)
+    except InternalError:
         return False
     return True
 

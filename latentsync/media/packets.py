@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 
 from latentsync.errors import InputError
+from latentsync.media.bounds import refuse_long
 from latentsync.media.container import Description
 from latentsync.media.opening import open_media
 
@@ -24,12 +25,15 @@ class Packets:
 
     end_seconds: Fraction  # of the video stream
     longest_gop_seconds: Fraction
+    longest_hole_seconds: Fraction  # before the first packet, or between two
+    untimed: int  # packets without any time, such as of a Matroska file that begins before 0
     clean_entry: bool  # the last key frame can be decoded without the frames before it
 
 
 def walk_packets(found: Description, stream: dict[str, Any]) -> Packets:
     """Read all packets (no decoding) and describe those of ``stream``; refuses a truncated file."""
     index, broken = stream["index"], False
+    is_video = stream["codec_type"] == "video"
     tracks: dict[int, _Track] = {}
     try:
         with open_media(found.path) as container:
@@ -40,27 +44,42 @@ def walk_packets(found: Description, stream: dict[str, Any]) -> Packets:
             base = {each.index: each.time_base or Fraction(0) for each in container.streams}
             _refuse_truncated(found, max((t.end * base[i] for i, t in tracks.items()), default=Fraction(0)), broken)
             track = tracks.get(index, _Track())
-            enters = stream["codec_type"] != "video" or track.last_key == track.first_key
+            enters = not is_video or track.last_key == track.first_key
             clean = enters or _enters_cleanly(container, index, track.last_key or 0)
             start = Fraction(container.start_time or 0, av.time_base)
-    except av.FFmpegError as error:
+    except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{found.path}: is damaged or truncated ({error}); copy or export it again") from error
-    return Packets(track.end * base[index] - start, track.longest_gop * base[index], clean)
+    unit = base.get(index, Fraction(0))
+    refuse_long(found.path, track.end * unit - start)
+    return Packets(
+        end_seconds=track.end * unit - start,
+        longest_gop_seconds=track.longest_gop * unit,
+        longest_hole_seconds=max((track.first or 0) * unit - start, track.longest_hole * unit),
+        untimed=track.untimed,
+        clean_entry=clean,
+    )
 
 
 @dataclass
 class _Track:
     """Running totals of one stream's packets, in its own time base."""
 
+    first: int | None = None
     end: int = 0
+    longest_hole: int = 0
     first_key: int | None = None
     last_key: int | None = None
     longest_gop: int = 0
+    untimed: int = 0
 
     def add(self, packet: av.Packet) -> None:
         time = packet.dts if packet.pts is None else packet.pts
         if time is None:
+            self.untimed += 1
             return
+        if self.first is None:
+            self.first = self.end = time
+        self.longest_hole = max(self.longest_hole, time - self.end)
         self.end = max(self.end, time + (packet.duration or 0))
         if self.last_key is not None:
             self.longest_gop = max(self.longest_gop, time - self.last_key)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from latentsync.errors import InputError
 from latentsync.media.audio import FROM_ZERO
+from latentsync.media.bounds import refuse_odd_sound, refuse_timeline
 from latentsync.media.container import Description, describe, enterable, nominal_rate, rotation
 from latentsync.media.decode import decode_command, on_timeline, pixel_format, range_stream
 from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
@@ -29,13 +30,17 @@ def video_info(found: Description, walked: Packets, fps: Fraction | None) -> Vid
     """The record of a file that was described and walked; decodes its last frames to count them all."""
     stream = found.video_stream()
     rate = fps or nominal_rate(stream)
+    refuse_timeline(found.path, rate)
     sequential = not (enterable(found) and walked.clean_entry)
     turn = rotation(stream)
     pix_fmt, tags = planar_format(stream["pix_fmt"], stream["width"], stream["height"], turn), source_tags(stream)
     picture = pixel_format(pix_fmt, tags["color_range"] == "pc")
-    width, height, ratio, frames = _read_tail(found.path, rate, sequential, picture, walked.end_seconds)
+    width, height, ratio, frames = _read_tail(
+        found.path, stream["index"], rate, sequential, picture, walked.end_seconds
+    )
     return VideoInfo(
         file=Artefact.of(found.path),
+        stream=stream["index"],
         container=found.container,
         codec=stream["codec_name"],
         width_px=width,
@@ -53,32 +58,35 @@ def video_info(found: Description, walked: Packets, fps: Fraction | None) -> Vid
 
 
 def probe_audio(path: Path) -> AudioInfo:
-    """Describe the (first) sound track of an audio or video file, counted to the sample.
+    """Describe the (default) sound track of an audio or video file, counted to the sample.
 
     Sound that starts late is preceded by silence, as everywhere in `audio`.
     """
     found = describe(path)
     stream = found.audio_stream()
-    walk_packets(found, stream)
-    samples = _count_samples(found.path)
+    rate_hz, channels = int(stream["sample_rate"]), int(stream["channels"])
+    walked = walk_packets(found, stream)
+    refuse_odd_sound(found.path, rate_hz, channels, walked.longest_hole_seconds)
+    samples = _count_samples(found.path, stream["index"])
     if not samples:
         raise InputError(f"{path}: its sound cannot be decoded; it is damaged or copy-protected, export it again")
     return AudioInfo(
         file=Artefact.of(found.path),
+        stream=stream["index"],
         codec=stream["codec_name"],
-        sample_rate_hz=int(stream["sample_rate"]),
-        channels=int(stream["channels"]),
+        sample_rate_hz=rate_hz,
+        channels=channels,
         samples=samples,
     )
 
 
 def _read_tail(
-    path: Path, fps: Fraction, sequential: bool, picture: str, end_seconds: Fraction
+    path: Path, index: int, fps: Fraction, sequential: bool, picture: str, end_seconds: Fraction
 ) -> tuple[int, int, Fraction, int]:
     """Width, height, sample aspect ratio and number of frames, from the reader of all frames itself."""
     tail = max(0, int((end_seconds - TAIL_SECONDS) * fps))
     for start in (tail, 0):
-        stream = range_stream(path, fps, start, sequential, threads=2)
+        stream = range_stream(path, index, fps, start, sequential, threads=2)
         command = decode_command(stream, [*on_timeline(fps, start, None), picture], format="framecrc")
         try:
             lines = run(command, path, probing=True).splitlines()
@@ -93,9 +101,9 @@ def _read_tail(
     raise InputError(f"{path}: no picture can be decoded; it is damaged or copy-protected, export it again")
 
 
-def _count_samples(path: Path) -> int:
+def _count_samples(path: Path, index: int) -> int:
     """Samples per channel, counted as one byte each at the native rate."""
-    sound = media_input(path)["a:0"].output("pipe:1", af=FROM_ZERO, format="u8", acodec="pcm_u8", ac=1)
+    sound = media_input(path)[str(index)].output("pipe:1", af=FROM_ZERO, format="u8", acodec="pcm_u8", ac=1)
     with Ffmpeg(sound.global_args(*QUIET).compile(), path, stdout=True, probing=True) as process:
         count = 0
         while chunk := process.stdout.read(1 << 20):

@@ -1,3 +1,4 @@
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -62,3 +63,11 @@ def test_a_file_that_is_elsewhere_is_verified_without_a_download(file: Path, tmp
 def test_frames_of_a_sound_are_whole_and_exact(file: Path, samples: int, rate: int, fps: Fraction, frames: int) -> None:
     sound = AudioInfo(file=Artefact.of(file), codec="pcm", sample_rate_hz=rate, channels=1, samples=samples)
     assert sound.frames(fps) == frames
+
+
+def test_a_change_in_place_is_found_when_size_and_time_are_set_back(file: Path) -> None:
+    before, digest = file.stat(), Artefact.of(file).sha256
+    file.write_bytes(b"FRAMES" * 1000)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert Artefact.of(file).sha256 != digest

@@ -70,3 +70,11 @@ def test_a_bad_file_is_refused_without_a_copy(tmp_path):
     with pytest.raises(InputError, match="no media file"):
         prepare_video(tmp_path / "a.ts", FPS, tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+def test_frames_before_time_0_are_kept(tmp_path):
+    """Matroska cannot say such times: the frames of the first second have none."""
+    coding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-output_ts_offset", "-1"]
+    path = make_video(tmp_path / "a.mkv", 60, 25, [*coding, "-avoid_negative_ts", "disabled"])
+    video = prepare_video(path, FPS, tmp_path / "work")
+    assert shown(video) == list(range(60))

@@ -1,3 +1,4 @@
+import os
 import resource
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -136,3 +137,12 @@ def test_an_encoder_that_is_stopped_is_worth_a_retry(tmp_path):
 def test_an_encoder_is_believed_when_it_encodes():
     assert encoder_works("libx264")
     assert not encoder_works("no_such_encoder")
+
+
+def test_a_killed_trial_says_nothing_of_the_encoder(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(TransientError, match="killed by signal 9"):
+        encoder_works("libx264")
