@@ -102,6 +102,9 @@ class RunSettings(Group):
         default="",
         description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",
     )
+    gpu_price_per_hour: float | None = Field(
+        default=None, ge=0, description="Price of an hour of GPU, in any currency; lipsync plan tells that of the job"
+    )
     notify_url: str = Field(default="", description="Webhook that gets a JSON message when the run ends")
     max_input_gib: float = Field(default=100.0, gt=0, le=10_000, description="Largest input read from a URL, in GiB")
     allow_private_urls: bool = Field(

@@ -17,6 +17,7 @@ from latentsync.engines.protocol import WINDOW_FRAMES, Engine
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
 from latentsync.errors import LipsyncError
+from latentsync.forecast.bench_figures import BenchFigure, keep_figure
 from latentsync.settings import Settings
 
 
@@ -32,7 +33,7 @@ def bench(
 
 
 def measure(settings: EngineSettings, random_weights: bool, windows: int) -> None:
-    """Measure and print: whole path, parts, memory; with ``random_weights`` no files are needed."""
+    """Measure, print, and keep for `lipsync plan`; with ``random_weights`` no files are needed."""
     random = settings.spec.load_random if random_weights else None
     engine = random(settings.own, 0) if random else load_engine(settings)
     warm_up = 2 * engine.windows_per_batch
@@ -53,7 +54,12 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Non
         ]
     if isinstance(engine, LatentSyncEngine):
         rows += _diffusion_parts(engine)
+    keep_figure(settings, BenchFigure(_device(engine), speed.window_ms / 1000, speed.first_window_seconds, _gpu_mib()))
     _show(rows + _ffmpeg_parts())
+
+
+def _gpu_mib() -> int:
+    return torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else 0
 
 
 def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:

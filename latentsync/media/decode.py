@@ -8,6 +8,7 @@ time stamp IS the frame index, wherever the demuxer was entered. All readers go 
 from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,31 @@ def read_rgb(
     filters = [f"scale={width}:{height}:flags=area", "format=rgb24"]
     buffers = _read_source(video, start, stop, filters, width * height * 3, threads)
     return scale, (buffer.reshape(height, width, 3) for buffer in buffers)
+
+
+def read_samples(
+    video: VideoInfo, interval_seconds: Fraction, frames: int, long_side_px: int, key_frames_only: bool
+) -> tuple[float, Generator[np.ndarray]]:
+    """One reduced frame for every ``interval_seconds`` of source frames ``[0, frames)``, as ``read_rgb`` gives them.
+
+    Sample k is the last decoded frame nearer to ``k * interval_seconds`` than to another sample's time.
+    ``key_frames_only`` decodes no others: quicker by far, at most one key frame's distance off.
+    """
+    scale = min(1.0, long_side_px / max(video.width_px, video.height_px))
+    width, height = (max(1, round(size * scale)) for size in (video.width_px, video.height_px))
+    samples = ceil(frames / video.fps / interval_seconds)
+    skipped = {"skip_frame": "nokey"} if key_frames_only else {}
+    stream = media_input(video.file.path, threads=2, **skipped)["V:0"]
+    filters = [*on_timeline(1 / interval_seconds, 0, samples), f"scale={width}:{height}:flags=area", "format=rgb24"]
+    return scale, _read_all(decode_command(stream, filters, format="rawvideo"), video.file.path, (height, width, 3))
+
+
+def _read_all(command: list[str], path: Path, shape: tuple[int, ...]) -> Generator[np.ndarray]:
+    """Frames of ``shape`` until there are no more."""
+    with Ffmpeg(command, path, stdout=True) as process:
+        while process.stdout.readinto(memoryview(buffer := np.empty(shape, np.uint8)).cast("B")) == buffer.nbytes:  # type: ignore[attr-defined]
+            yield buffer
+        process.finish()
 
 
 def read_timeline(video: VideoInfo, timeline: Timeline, start: int, end: int, threads: int = 2) -> Generator[Frame]:

@@ -1,0 +1,113 @@
+"""What a job will take: seconds, disk, memory, money."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from latentsync.engines.protocol import WINDOW_FRAMES
+from latentsync.engines.registry import uses_gpu
+from latentsync.faces.detect import DETECTION_DTYPE
+from latentsync.faces.track import TRACK_DTYPE, windows
+from latentsync.forecast.bench_figures import BenchFigure
+from latentsync.forecast.records import Cost
+from latentsync.forecast.trial import Trial
+from latentsync.job import Job
+from latentsync.segments.plan import plan_segments
+
+# Measured on two cores of a Xeon at 2.1 GHz; of a job of minutes, all of this together is a few per cent.
+START_CPU_SECONDS = 11.0  # imports, and Prefect's temporary server
+START_SECONDS = 8.0  # the same on the clock
+TASK_CPU_SECONDS = 0.15  # what Prefect does about a task
+SOUND_CPU_SECONDS = 0.03  # per second of sound: decoded to be counted, coded as AAC
+BUSY = 0.8  # share of the cores that a job of several segments keeps busy
+BUSY_ALONE = 0.65  # a job of one segment: only ffmpeg works beside
+BASE_MIB = 800  # of memory: Python, torch, the face mesh, Prefect's server
+MIB_PER_MEGAPIXEL = 140  # of a frame, per task at work: its buffers in ffmpeg and here
+CHUNK_FRAMES = 500  # source frames per task that finds faces
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to do."""
+
+    segments: int
+    windows: int  # generated, overlaps included
+    pasted_frames: int
+    source_frames: int  # that are looked at for faces
+
+
+def amount_of_work(job: Job, usable: np.ndarray) -> Work:
+    """From whether the frame at each output frame with voice (N,) has a usable face."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], usable, [False]]).astype(np.int8))).reshape(-1, 2)
+    grid = windows([(int(start), int(end)) for start, end in edges], WINDOW_FRAMES)
+    cut = job.settings.segments
+    segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * job.timeline.fps), cut.overlap_frames)
+    touched = sum(int(((grid[:, 1] > one.start) & (grid[:, 0] < one.clip_end)).sum()) for one in segments)
+    looked_at = int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1
+    return Work(len(segments), touched, int(usable.sum()), looked_at)
+
+
+def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Cost:
+    """The cost of a job, from its trial and, for an engine on a GPU, from what was measured of it."""
+    frames, segments = job.timeline.frames, work.segments
+    chunks = -(-work.source_frames // CHUNK_FRAMES)
+    cpu = (
+        START_CPU_SECONDS
+        + TASK_CPU_SECONDS * (6 + chunks + 2 * segments)
+        + SOUND_CPU_SECONDS * float(frames / job.timeline.fps)
+        + trial.voice_seconds
+        + trial.find.of(chunks, work.source_frames)
+        + trial.generate.of(segments, work.windows * WINDOW_FRAMES)
+        + trial.render.of(segments, frames)
+    )
+    on_gpu = uses_gpu(job.settings.engine)
+    gpu = (work.windows * bench.window_seconds if bench else None) if on_gpu else 0.0
+    price = job.settings.run.gpu_price_per_hour
+    output = int(frames * trial.render_bytes)
+    return Cost(
+        segments=segments,
+        windows=work.windows,
+        cpu_seconds=round(cpu, 1),
+        gpu_seconds=None if gpu is None else round(gpu, 1),
+        wall_seconds=_wall_seconds(job, work, cpu, bench),
+        work_bytes=2 * output + _intermediate_bytes(job, work, trial),
+        output_bytes=output,
+        memory_mib=_memory_mib(job),
+        gpu_memory_mib=bench.gpu_mib if bench and on_gpu else None,
+        price=None if gpu is None or price is None else round(gpu / 3600 * price, 4),
+        basis=_basis(trial, bench if on_gpu else None, on_gpu),
+    )
+
+
+def tasks_at_once(job: Job) -> int:
+    """Tasks that work side by side on this machine."""
+    return min(job.settings.run.workers or os.cpu_count() or 1, os.cpu_count() or 1)
+
+
+def _wall_seconds(job: Job, work: Work, cpu: float, bench: BenchFigure | None) -> float | None:
+    busy = BUSY if work.segments > 1 else BUSY_ALONE
+    on_cpu = START_SECONDS + (cpu - START_CPU_SECONDS) / (busy * (os.cpu_count() or 1))
+    if not uses_gpu(job.settings.engine):
+        return round(on_cpu, 1)
+    if bench is None:
+        return None
+    return round(max(on_cpu, bench.first_window_seconds + work.windows * bench.window_seconds), 1)
+
+
+def _intermediate_bytes(job: Job, work: Work, trial: Trial) -> int:
+    tables = work.source_frames * (DETECTION_DTYPE.itemsize + TRACK_DTYPE.itemsize + TRACK_DTYPE["mouth"].itemsize)
+    overlaps = (work.segments - 1) * job.settings.segments.overlap_frames
+    return int(tables + trial.face_bytes * (job.timeline.frames + overlaps))
+
+
+def _memory_mib(job: Job) -> int:
+    megapixels = job.video.width_px * job.video.height_px / 1e6
+    return int(BASE_MIB + tasks_at_once(job) * MIB_PER_MEGAPIXEL * megapixels)
+
+
+def _basis(trial: Trial, bench: BenchFigure | None, on_gpu: bool) -> str:
+    cpu = f"CPU: {trial.frames} frames of this video through all stages, here and now"
+    if not on_gpu:
+        return cpu
+    return f"{cpu}; GPU: lipsync bench on {bench.machine}" if bench else f"{cpu}; GPU: never measured (lipsync bench)"

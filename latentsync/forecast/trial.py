@@ -1,0 +1,158 @@
+"""The job in miniature: some frames of its own video through its own stages, and what they cost.
+
+CPU seconds of all processes, not wall time: they stay true beside other work.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, FaceWindow, Session
+from latentsync.engines.registry import load_engine, resolution_px, uses_gpu
+from latentsync.faces.align import align_face, to_aligned
+from latentsync.faces.detect import find_faces
+from latentsync.faces.detectors.registry import detector_spec
+from latentsync.faces.track import build_track, runs, windows
+from latentsync.job import Job
+from latentsync.media.decode import read_range, read_rgb
+from latentsync.media.encode import FaceClipWriter, VideoClipWriter
+from latentsync.media.frames import Frame
+from latentsync.records import Artefact, ClipFile, Segment
+from latentsync.segments.faces import FaceSource, generate_faces
+from latentsync.segments.render import RenderSource, render_frames
+from latentsync.segments.voice import extract_voice
+
+FEW_FRAMES, FRAMES = WINDOW_FRAMES, 4 * WINDOW_FRAMES
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """CPU seconds of one task of a stage, however short, and of each of its frames."""
+
+    task_seconds: float
+    frame_seconds: float
+
+    def of(self, tasks: int, frames: float) -> float:
+        """CPU seconds of so many tasks with so many frames in all."""
+        return tasks * self.task_seconds + frames * self.frame_seconds
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the stages cost, and what their files take per frame."""
+
+    frames: int
+    find: StageCost
+    generate: StageCost  # without a GPU's part
+    render: StageCost
+    voice_seconds: float  # of the whole job
+    face_bytes: float
+    render_bytes: float
+
+
+class _Unchanged:
+    """A session that gives the faces back: for engines whose own work is another machine's."""
+
+    def generate(self, batch: Sequence[FaceWindow]) -> list[np.ndarray]:
+        return [window.faces for window in batch]
+
+
+def try_stages(job: Job, start: int, folder: Path) -> Trial:
+    """Take up to ``FRAMES`` source frames from ``start``, which shows a usable face, through the stages.
+
+    A few frames go first, twice: once to warm up, and once because what they cost beyond their share is
+    what each task costs.
+    """
+    available = job.video.frames - start
+    few, many = (_Source(job, start, min(frames, available), folder) for frames in (FEW_FRAMES, FRAMES))
+    voice = [_cpu(few.voice) for _ in range(2)][-1]
+    steps = ("find", "generate", "render")
+    _, less, more = ([_cpu(getattr(source, step)) for step in steps] for source in (few, few, many))
+    costs = [_cost(few.frames, one, many.frames, other) for one, other in zip(less, more, strict=True)]
+    face_bytes, render_bytes = (file.stat().st_size / many.frames for file in (many.faces, many.rendered))
+    return Trial(many.frames, *costs, voice_seconds=voice, face_bytes=face_bytes, render_bytes=render_bytes)
+
+
+def _cost(few: int, less: float, many: int, more: float) -> StageCost:
+    """From the CPU seconds of few and of many frames."""
+    if many == few:
+        return StageCost(0.0, more / many)
+    frame = max(more - less, 0.0) / (many - few)
+    return StageCost(max(less - few * frame, 0.0), frame)
+
+
+class _Source:
+    """``frames`` frames from ``start`` of the job's video as a small job of their own, counted from 0."""
+
+    def __init__(self, job: Job, start: int, frames: int, folder: Path) -> None:
+        self.job, self.start, self.frames = job, start, frames
+        self.resolution_px = resolution_px(job.settings.engine)
+        self.chunk, self.track = folder / "faces.npy", folder / "track.npy"
+        self.features, self.faces, self.rendered = folder / "voice.npy", folder / "faces.mkv", folder / "render.mp4"
+        self.spec = detector_spec(job.settings.faces.detector)
+        self.detector = self.spec.load()
+
+    def find(self) -> None:
+        scale, pictures = read_rgb(self.job.video, self.start, self.start + self.frames, self.spec.long_side_px)
+        with closing(pictures):
+            find_faces(pictures, scale, self.detector, self.chunk)
+        choice = self.job.settings.faces.target
+        build_track([self.chunk], choice, self.resolution_px, self.track, str(self.job.video.file.path))
+
+    def voice(self) -> None:
+        if not uses_gpu(self.job.settings.engine):
+            extract_voice(self.job, load_engine(self.job.settings.engine), self.features)
+
+    def generate(self) -> None:
+        track = np.load(self.track)
+        source = FaceSource(self._read, np.arange, track, self._windows(track), self.resolution_px)
+        with FaceClipWriter(self.faces, self.resolution_px, self.frames) as clip:
+            for face in generate_faces(source, self._session(track), 0, self.frames, 1):
+                clip.write(face)
+
+    def render(self) -> None:
+        track = np.load(self.track)
+        source = RenderSource(self._read, np.arange, track, self._windows(track), self.resolution_px)
+        clip = ClipFile(file=Artefact.of(self.faces), start=0, end=self.frames)
+        segment = Segment(index=0, start=0, end=self.frames, clip_end=self.frames)
+        with VideoClipWriter(self.rendered, self.job.video, self.frames, self.job.settings.encode) as out:
+            for frame in render_frames(source, segment, clip, None):
+                out.write(frame)
+
+    def _read(self, start: int, end: int) -> Generator[Frame]:
+        return read_range(self.job.video, self.start + start, self.start + end)
+
+    def _windows(self, track: np.ndarray) -> np.ndarray:
+        return windows(runs(track, np.arange(self.frames)), WINDOW_FRAMES)
+
+    def _session(self, track: np.ndarray) -> Session:
+        if uses_gpu(self.job.settings.engine):
+            return _Unchanged()
+        size = self.resolution_px
+        mouth = np.full(track["mouth"].shape, np.nan, np.float32)
+        for index in np.flatnonzero(track["face"]):
+            mouth[index] = to_aligned(track["mouth"][index], track["matrix"][index], size)
+
+        def read_face(index: int) -> np.ndarray:
+            with closing(self._read(index, index + 1)) as frames:
+                return align_face(next(frames), track[index]["matrix"], size)
+
+        clip = ClipContext(mouth=mouth, read_face=read_face)
+        return load_engine(self.job.settings.engine).session(self.features, self.job.timeline.fps, clip)
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of ``work``, in this process and in the programs that it ran."""
+    before = _cpu_so_far()
+    work()
+    return _cpu_so_far() - before
+
+
+def _cpu_so_far() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
