@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from latentsync.engines.registry import uses_gpu
 from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
 from latentsync.records import Record, Segment
 from latentsync.settings import Settings
+from tasks.leaving import leave
 from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
 from tasks.results import Done, Records, RecordSerializer
@@ -105,18 +106,19 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
-        with self._stopping() if kind and not issubclass(kind, Exception) else contextlib.nullcontext():
+        with self._stopping(kind) if kind and not issubclass(kind, Exception) else contextlib.nullcontext():
             self._stack.__exit__(kind, *error)
 
     @contextlib.contextmanager
-    def _stopping(self) -> Iterator[None]:
+    def _stopping(self, kind: type[BaseException]) -> Iterator[None]:
         """Stop the tasks of a run that is cancelled or interrupted; leave for good if they do not."""
         stop(self.folder)
-        leave = threading.Timer(STOP_SECONDS, os._exit, [1])
-        leave.daemon = True
-        leave.start()
+        number = signal.SIGINT if issubclass(kind, KeyboardInterrupt) else signal.SIGTERM
+        at_last = threading.Timer(STOP_SECONDS, leave, [number])
+        at_last.daemon = True
+        at_last.start()
         yield
-        leave.cancel()
+        at_last.cancel()
 
     def submit(self, stage: Stage[..., Any], parameters: dict[str, Any]) -> PrefectFuture[Done[Any]]:
         """Submit a stage; segments in ``force_segments`` are made again even if they are done, without the cache all.

@@ -1,15 +1,71 @@
-"""Watches the server that Prefect starts for one command, where nobody has set up one."""
+"""The server that Prefect starts for one command, where nobody has set up one: it neither outlives us nor we it."""
 
 import contextlib
 import os
+import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import psutil
 
+from latentsync.errors import TransientError
+
 INTERVAL_SECONDS = 1.0
 SERVER = "prefect.server.api.server"  # in the command line of the child that Prefect starts
+# Reads process ids until we are gone, whatever ended us; then ends those processes.
+GUARD = """trap '' INT TERM HUP; while read -r pid; do all="$all $pid"; done; [ -z "$all" ] || kill -9 $all"""
+
+
+def start_temporary_server() -> Callable[[], None]:
+    """Start the server in the background, if one is needed; the function returned waits until it answers.
+
+    It dies with this process, also by kill -9, and a Ctrl-C is for this process alone. The function
+    raises ``TransientError`` when the server does not start.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        return lambda: None
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server, errors = SubprocessASGIServer(), []
+
+    def start() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the server inherits it
+        try:
+            server.start()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start, name="temporary-server", daemon=True)
+    thread.start()
+    while thread.is_alive() and server.server_process is None:
+        time.sleep(0.01)
+    if server.server_process:
+        _end_with_us(server.server_process.pid)
+
+    def wait() -> None:
+        thread.join()
+        if errors:
+            raise TransientError(f"Prefect's temporary server does not start ({errors[0]}); try again") from errors[0]
+
+    return wait
+
+
+def _end_with_us(pid: int) -> None:
+    silent = subprocess.DEVNULL
+    command = ["sh", "-c", GUARD]
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=silent, stderr=silent, start_new_session=True)
+    assert guard.stdin
+    guard.stdin.write(f"{pid}\n".encode())
+    guard.stdin.flush()
+    _guards.append(guard)  # closed when this process ends
+
+
+_guards: list[subprocess.Popen[bytes]] = []
 
 
 @contextlib.contextmanager

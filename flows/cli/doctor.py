@@ -1,7 +1,5 @@
 """`lipsync doctor`: is this machine ready?"""
 
-import sys
-
 from rich.console import Console
 from rich.markup import escape
 
@@ -12,8 +10,8 @@ MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "
 
 
 @with_settings("engine.latentsync.weights", "run.work_dir")
-def doctor(*, settings: Settings) -> None:
-    """Print one line per finding; exit with 1 when any failed."""
+def doctor(*, settings: Settings) -> int:
+    """Print one line per finding; 1 when any failed."""
     from flows.cli.findings import iterate
     from latentsync.storage.workspace import Workspace
 
@@ -23,4 +21,4 @@ def doctor(*, settings: Settings) -> None:
         healthy &= finding.verdict != "fail"
         remedy = f" -> {finding.remedy}" if finding.remedy else ""
         console.print(f"{MARKS[finding.verdict]} {escape(f'{finding.name}: {finding.detail}{remedy}')}")
-    sys.exit(not healthy)
+    return 0 if healthy else 1

@@ -9,32 +9,29 @@ from cyclopts import CycloptsError
 
 from flows.cli.console import tell
 from latentsync.errors import InputError, LipsyncError, WeightsError
-
-STOPPED = "what is done is kept: run the same command again to go on"
+from tasks.leaving import leave
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which is handled as Ctrl-C is."""
 
 
-def run_to_the_end(command: Callable[[], object]) -> int:
-    """Exit code of ``command()``; errors that we foresee are told in one line, without a traceback."""
+def run_to_the_end(command: Callable[[], int | None]) -> int:
+    """Exit code of ``command()``, 0 if it returns none; foreseen errors are told in one line, without a traceback."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        command()
+        return command() or 0
     except (InputError, WeightsError, CycloptsError) as error:
         return _told(2, "error", error)
     except LipsyncError as error:
         return _told(1, "failed", error)
     except KeyboardInterrupt as error:
-        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-        return _told(128 + number, f"stopped by {number.name}", STOPPED)
+        leave(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     except Exception as error:
         if not _is_unreachable_server(error):
             raise
         server = "Prefect's server does not answer: start it, or unset PREFECT_API_URL to run without one"
         return _told(1, "failed", server)
-    return 0
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from cyclopts import Group, Parameter, Token
@@ -18,18 +18,12 @@ from latentsync.errors import InputError
 from latentsync.settings import LOCATION, Settings
 from latentsync.storage.locations import normalised
 
+Result = TypeVar("Result", bound=int | None)  # an exit code; none is 0
 YAML_KINDS = (dict, list, tuple)
 EMPTY = (None, "", {}, [], ())
 ConfigFile = Annotated[Path | None, Parameter(help="YAML or JSON file with settings in groups; options win over it")]
-PEOPLE_SAY: dict[tuple[str, ...], str] = {  # what a person would call the option
-    ("faces", "choice"): "face",
-    ("engine", "options"): "engine_options",
-    ("mark", "metadata"): "mark",
-    ("mark", "certificate"): "mark_certificate",
-    ("mark", "key"): "mark_key",
-    ("mark", "timestamp_url"): "mark_timestamp_url",
-    ("mark", "required"): "mark_required",
-}
+PEOPLE_SAY: dict[tuple[str, ...], str] = {("faces", "choice"): "face", ("engine", "options"): "engine_options"}
+SAY_NOTHING_ALONE = {("mark",)}  # groups whose options carry the group's name, such as --mark-key
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,8 @@ class Setting:
     @property
     def short(self) -> str:
         """Its name as an option: that of the field; a field called name goes by its group."""
+        if self.path[:-1] in SAY_NOTHING_ALONE:
+            return self.long
         return PEOPLE_SAY.get(self.path) or (self.path[-2] if self.path[-1] == "name" else self.path[-1])
 
     @property
@@ -72,7 +68,7 @@ def option_names(settings: Sequence[Setting], taken: Sequence[str] = ()) -> dict
     return {setting.long if count[setting.short] > 1 else setting.short: setting for setting in settings}
 
 
-def with_settings(*places: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_settings(*places: str) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Give a command ``--config`` and an option for every setting; it gets them all as ``settings``.
 
     ``places`` are those that the command takes, such as "engine" or "run.work_dir"; none: all.
@@ -82,16 +78,16 @@ def with_settings(*places: str) -> Callable[[Callable[..., None]], Callable[...,
     def takes(setting: Setting) -> bool:
         return any(setting.path[: len(place)] == place for place in wanted)
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., Result]) -> Callable[..., Result]:
         signature = inspect.signature(command)
         own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
         settings = [setting for setting in settings_of(Settings) if takes(setting)]
         options = option_names(settings, [*(parameter.name for parameter in own), "config"])
 
         @functools.wraps(command)
-        def with_options(*args: Any, config: Path | None = None, **given: Any) -> None:
+        def with_options(*args: Any, config: Path | None = None, **given: Any) -> Result:
             chosen = {options[name].path: given.pop(name) for name in list(given) if name in options}
-            command(*args, **given, settings=load_settings(config, _nested(chosen)))
+            return command(*args, **given, settings=load_settings(config, _nested(chosen)))
 
         keyword = functools.partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY, default=None)
         added = [keyword("config", annotation=ConfigFile)]

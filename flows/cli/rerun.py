@@ -13,7 +13,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import AwaitingRetry
 
 from flows.cli.console import console
-from flows.cli.running import segment_numbers, summary, with_bars
+from flows.cli.running import flow_runs, segment_numbers, summary
 from flows.lipsync import lipsync
 from latentsync.errors import InputError
 from latentsync.publishing.report import Report
@@ -28,7 +28,9 @@ def rerun(
 ) -> None:
     """Redo what failed, with bars where it runs here. Raises ``InputError`` when there is no such run."""
     chosen = segment_numbers("--segments", segments)
-    outcome = with_bars(lambda: run_again(run, chosen))
+    with flow_runs() as ready:
+        ready()
+        outcome = run_again(run, chosen)
     console.print(f"queued again as {outcome}" if isinstance(outcome, str) else summary(outcome), soft_wrap=True)
 
 

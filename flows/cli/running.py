@@ -1,8 +1,10 @@
 """What `sync` and `rerun` share: the flow run with bars, and what is said of it at the end."""
 
+import contextlib
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from flows.cli.console import console
 from latentsync.errors import InputError
@@ -10,19 +12,26 @@ from latentsync.errors import InputError
 if TYPE_CHECKING:
     from latentsync.publishing.report import Report
 
-Result = TypeVar("Result")
 
-
-def with_bars(run: Callable[[], Result]) -> Result:
-    """Call ``run``, which runs a flow, and show its progress on stderr."""
+@contextmanager
+def flow_runs() -> Iterator[Callable[[], None]]:
+    """Get Prefect ready to run a flow here; call what is yielded right before, to wait for its server and show bars."""
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-    from flows.cli.bars import Bars
-    from flows.observe.progress import listening
+    from tasks.temporary_server import start_temporary_server
 
     is_read = bool(PREFECT_API_URL.value())  # nobody sees the log of a temporary server
-    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: is_read}), Bars(console) as bars, listening(bars):
-        return run()
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: is_read}), contextlib.ExitStack() as stack:
+        server_answers = start_temporary_server()
+
+        def ready() -> None:
+            from flows.cli.bars import Bars
+            from flows.observe.progress import listening
+
+            server_answers()
+            stack.enter_context(listening(stack.enter_context(Bars(console))))
+
+        yield ready
 
 
 def quiet_prefect() -> None:
@@ -31,6 +40,7 @@ def quiet_prefect() -> None:
     Must come before Prefect is imported.
     """
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
 

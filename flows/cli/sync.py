@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from flows.cli.console import console
 from flows.cli.options import with_settings
-from flows.cli.running import segment_numbers, summary, with_bars
+from flows.cli.running import flow_runs, segment_numbers, summary
 from latentsync.settings import Settings
 from latentsync.storage.locations import normalised, shown
 
@@ -28,13 +28,16 @@ def sync(
     forced = segment_numbers("--force-segments", force_segments)
     places = normalised(video), normalised(audio), normalised(output)
 
-    from flows.lipsync import lipsync
-    from latentsync.publishing.report import write_report
     from tasks.refusals import refuse_bad_report
 
     if report:
         refuse_bad_report(normalised(str(report)), *places)
-    made = with_bars(lambda: lipsync(*places, settings, forced))
+    with flow_runs() as ready:
+        from flows.lipsync import lipsync
+        from latentsync.publishing.report import write_report
+
+        ready()
+        made = lipsync(*places, settings, forced)
     if report:
         write_report(made, report)
     console.print(f"{escape(shown(output))}: {summary(made)}", soft_wrap=True)
