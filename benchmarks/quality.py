@@ -12,22 +12,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from latentsync.media.audio import extract_mono_16k
 from latentsync.media.decode import read_range
+from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.records import VideoInfo
-from latentsync.review.loudness import frame_loudness_db
 from latentsync.review.pictures import mouth_opening
 from latentsync.review.plots import best_lag
 
 FPS = Fraction(25)
 CRF = 18
-
-
-def loudness(voice: Path, frames: int, folder: Path) -> np.ndarray:
-    """Level of a voice per frame in dB."""
-    mono = extract_mono_16k(probe_audio(voice), folder / f"{voice.stem}.wav")
-    return frame_loudness_db(mono, FPS, frames)
 
 
 def psnr_outside(one: VideoInfo, other: VideoInfo, frames: int, inside: np.ndarray) -> float:
@@ -66,7 +59,7 @@ def main() -> None:
     opening = mouth_opening(result, frames)
     with TemporaryDirectory() as folder:
         for voice in voices:
-            level = loudness(voice, frames, Path(folder))
+            level = frame_loudness_db(probe_audio(voice), FPS, frames)
             at_zero = np.corrcoef(level, np.nan_to_num(opening))[0, 1]
             lag, best = best_lag(level, opening)
             print(f"{voice.name}: correlation {at_zero:.2f} at lag 0, best {best:.2f} at lag {lag}")

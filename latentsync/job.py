@@ -30,6 +30,7 @@ class Plan(Record):
 
     track: Artefact  # (M,) faces.track.TRACK_DTYPE
     windows: Artefact  # (W, 2) int32 half-open output ranges
+    opacity: Artefact  # (N,) uint8 by output frame: how much of the generated face is pasted
     mouth: Artefact  # (M, K, 2) float32 in aligned pixels, NaN without a face
     cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment
     frames_with_face: int
@@ -52,6 +53,10 @@ class Plan(Record):
     def open_track(self) -> np.ndarray:
         """The face track, memory-mapped."""
         return np.load(self.track.path, mmap_mode="r")
+
+    def open_opacity(self) -> np.ndarray:
+        """The opacities, memory-mapped."""
+        return np.load(self.opacity.path, mmap_mode="r")
 
     def open_mouth(self) -> np.ndarray:
         """The aligned mouths, memory-mapped."""

@@ -49,6 +49,11 @@ class SegmentSettings(Group):
 
     segment_seconds: float = Field(default=20.0, ge=0.5, le=3600, description="Length of one segment in seconds")
     overlap_frames: int = Field(default=16, ge=0, le=64, description="Frames shared by neighbouring face clips")
+    silence: Literal["keep", "generate"] = Field(
+        default="keep",
+        description="Pauses of the voice in which the source's mouth is closed: keep the source's pixels, which "
+        "takes no GPU, or generate them too",
+    )
 
 
 class EncodeSettings(Group):

@@ -13,18 +13,12 @@ import numpy as np
 from latentsync.job import Job, Plan
 from latentsync.media.ffmpeg import ffmpeg_version
 from latentsync.records import VideoInfo, file_sha256
-from latentsync.segments.plan import windows_touching
 from latentsync.versions import versions
 
 
 def video_part(video: VideoInfo) -> dict[str, object]:
     """The video's content and how it is decoded, wherever it lies."""
     return {"sha256": video.file.sha256, **video.model_dump(mode="json", exclude={"file"})}
-
-
-def windows_part(plan: Plan, start: int, end: int) -> list[list[int]]:
-    """The windows that touch output frames ``[start, end)``."""
-    return windows_touching(plan.window_grid, start, end).tolist()
 
 
 def track_part(job: Job, plan: Plan, start: int, end: int) -> str:

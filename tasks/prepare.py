@@ -6,12 +6,11 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.engines.registry import engine_on_gpu, resolution_px, uses_gpu, voice_identity
 from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detectors.registry import detector_identity, detector_spec
 from latentsync.faces.identity import Choice
-from latentsync.faces.track import build_track, runs, windows
+from latentsync.faces.track import build_track
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
@@ -19,7 +18,7 @@ from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.publishing.writer import check_destination
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
-from latentsync.segments.plan import aligned_mouths, plan_segments, write_segments
+from latentsync.segments.plan import aligned_mouths, plan_segments, plan_windows, write_segments
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
 from latentsync.storage.download import local_file
@@ -111,21 +110,23 @@ def track(out: Path, progress: Progress, job: Job, chunks: Sequence[Artefact]) -
 
 
 def plan_key(job: Job, track: Artefact) -> list[object]:
-    """The track, the timeline, and how it is cut."""
-    cut = job.settings.segments.model_dump(mode="json")
-    return [track.sha256, job.timeline.model_dump(mode="json"), cut, resolution_px(job.settings.engine)]
+    """The track, the timeline, how it is cut, and the voice, whose pauses are kept."""
+    cut, heard = job.settings.segments.model_dump(mode="json"), job.audio.file.sha256
+    size, libraries = resolution_px(job.settings.engine), computed_by("numpy", "scipy")
+    return [track.sha256, job.timeline.model_dump(mode="json"), cut, heard, size, libraries]
 
 
 @stage("plan", plan_key)
 def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
     rows = np.load(track.path, mmap_mode="r")
-    grid = windows(runs(rows, job.timeline.source_indices(0, job.timeline.voice_frames)), WINDOW_FRAMES)
+    grid, opacity = plan_windows(job, rows)
     cut, fps, size = job.settings.segments, job.timeline.fps, resolution_px(job.settings.engine)
     segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
     return Plan(
         track=track,
         windows=work.file("-windows.npy", lambda out: np.save(out, grid)),
+        opacity=work.file("-opacity.npy", lambda out: np.save(out, opacity)),
         mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
         cuts=work.file("-cuts.npy", lambda out: write_segments(segments, out)),
         frames_with_face=int(rows["face"].sum()),

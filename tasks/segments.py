@@ -7,9 +7,9 @@ from latentsync.engines.registry import engine_identity, engine_on_gpu, sees_who
 from latentsync.job import Job, Plan
 from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.generate import generate_clip
-from latentsync.segments.plan import windows_touching
 from latentsync.segments.render_clip import render_clip
-from tasks.keys import computed_by, frames_part, track_part, video_part, windows_part
+from latentsync.segments.windows import touching
+from tasks.keys import computed_by, frames_part, track_part, video_part
 from tasks.prepare import engine_resource
 from tasks.progress import Progress
 from tasks.stages import file_stage
@@ -17,7 +17,7 @@ from tasks.stages import file_stage
 
 def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> list[object]:
     """The frames and windows of the segment, the engine, and of the voice only the rows that its windows hear."""
-    windows = windows_touching(plan.window_grid, segment.start, segment.clip_end)
+    windows = plan.window_grid[touching(plan.window_grid, segment.start, segment.clip_end)]
     heard = voice_rows(job.settings.engine, voice.path, job.timeline.fps, windows)
     return [
         video_part(job.video),
@@ -47,7 +47,7 @@ def render_key(
     return [
         video_part(job.video),
         track_part(job, plan, segment.start, segment.end),
-        windows_part(plan, segment.start, segment.end),
+        plan.open_opacity()[segment.start : segment.end].tolist(),
         frames_part(job, segment.start, segment.end),
         [segment.start, segment.end],
         [faces.sha256, earlier and earlier.sha256],

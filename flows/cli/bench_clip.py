@@ -21,7 +21,8 @@ from latentsync.faces.paste import FacePaster
 from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER
 from latentsync.faces.track import TRACK_DTYPE
 from latentsync.media.frames import Frame, PixelLayout
-from latentsync.segments.faces import FaceSource, generate_faces
+from latentsync.segments.faces import generate_faces
+from latentsync.segments.source import Source
 
 LAYOUT = PixelLayout(width=1080, height=1920, chroma_shift_x=1, chroma_shift_y=1, bit_depth=8)
 FPS = Fraction(25)
@@ -54,10 +55,11 @@ class BenchClip:
         for index in range(start, end):
             yield Frame.from_buffer(np.array(self._raw[index % RAW_FRAMES]), LAYOUT)
 
-    def source(self) -> FaceSource:
+    def source(self) -> Source:
         """The clip as the generate stage sees it."""
         windows = [(start, min(start + WINDOW_FRAMES, self.frames)) for start in range(0, self.frames, WINDOW_FRAMES)]
-        return FaceSource(self.read, np.arange, self.track, np.array(windows, np.int32), self.resolution_px)
+        opacity = np.full(self.frames, 255, np.uint8)
+        return Source(self.read, np.arange, self.track, np.array(windows, np.int32), opacity, self.resolution_px)
 
     def context(self) -> ClipContext:
         """The clip as engines see it."""

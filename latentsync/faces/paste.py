@@ -18,14 +18,17 @@ class FacePaster:
     def __init__(self, resolution: int) -> None:
         self.resolution = resolution
 
-    def paste(self, frame: Frame, face: np.ndarray, matrix: np.ndarray) -> Frame:
+    def paste(self, frame: Frame, face: np.ndarray, matrix: np.ndarray, opacity: float = 1.0) -> Frame:
         """A new frame with ``face`` (R, R, 3) uint8 RGB where ``matrix`` (2, 3) found the old one.
+
+        ``opacity`` 0..1 leaves more or less of the old face.
 
         Samples where the soft mask is 0, and all outside the face's region, keep their bits.
         """
         layout = frame.layout
         region = face_region(matrix, self.resolution, layout.width, layout.height)
         rgb, alpha = warped_face(crop_of(face), matrix, region)
+        alpha = alpha * np.float32(opacity)
         colours = cv2.split(cv2.transform(rgb.astype(np.float32), layout.from_rgb.astype(np.float32)))
         pasted = frame.copy()
         shifts = [(0, 0), *[(layout.chroma_shift_x, layout.chroma_shift_y)] * 2]

@@ -85,14 +85,6 @@ def runs(track: np.ndarray, source_indices: np.ndarray) -> list[tuple[int, int]]
     return [(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
-def windows(ranges: Sequence[tuple[int, int]], window_frames: int) -> np.ndarray:
-    """Cut each range from its start into windows, the last one shorter: (W, 2) int32 half-open."""
-    cut = [
-        (first, min(first + window_frames, end)) for start, end in ranges for first in range(start, end, window_frames)
-    ]
-    return np.array(cut, np.int32).reshape(-1, 2)
-
-
 def _open(chunk: Path) -> np.ndarray:
     return np.load(chunk, mmap_mode="r")
 

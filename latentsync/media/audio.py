@@ -27,13 +27,17 @@ NO_TAGS: Mapping[str, str] = {}
 
 def extract_mono_16k(audio: AudioInfo, out: Path) -> Path:
     """Write the sound as 16 kHz mono 16-bit WAV of ``ceil(samples * 16000 / rate)`` samples."""
+    with whole_file(out) as part:
+        run(mono_16k(audio, str(part), format="wav").global_args(*QUIET, "-y").compile(), audio.file.path)
+    return out
+
+
+def mono_16k(audio: AudioInfo, out: str, format: str) -> Any:
+    """ffmpeg's command for the sound as 16 kHz mono 16-bit PCM of ``ceil(samples * 16000 / rate)`` samples."""
     samples = -(-audio.samples * VOICE_HZ // audio.sample_rate_hz)
     filters = f"{FROM_ZERO},aresample={VOICE_HZ},aformat=channel_layouts=mono,apad,atrim=end_sample={samples}"
     sound = media_input(audio.file.path)[str(audio.stream)]
-    with whole_file(out) as part:
-        output = sound.output(str(part), af=filters, acodec="pcm_s16le", ar=VOICE_HZ, format="wav")
-        run(output.global_args(*QUIET, "-y").compile(), audio.file.path)
-    return out
+    return sound.output(out, af=filters, acodec="pcm_s16le", ar=VOICE_HZ, format=format)
 
 
 def mux(

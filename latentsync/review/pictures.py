@@ -3,20 +3,18 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.faces.points import LIPS_INNER, LIPS_OUTER
 from latentsync.job import Job, Plan
-from latentsync.media.audio import extract_mono_16k
 from latentsync.media.decode import read_range, read_rgb
 from latentsync.media.frames import Frame, region_rgb
+from latentsync.media.loudness import FLOOR_DB, frame_loudness_db
 from latentsync.media.probe import probe_video
 from latentsync.records import VideoInfo
 from latentsync.review.contact_sheet import contact_sheet
-from latentsync.review.loudness import FLOOR_DB, frame_loudness_db
 from latentsync.review.plots import plot_mouth_vs_voice
 
 SHEET_FRAMES = 18
@@ -32,7 +30,7 @@ def show_job(job: Job, plan: Plan, output: Path, folder: Path) -> list[Path]:
     result = probe_video(output, job.timeline.fps)
     contact_sheet(_pairs(job, plan, result), sheet)
     frames = min(job.timeline.voice_frames, PLOT_FRAMES)
-    loudness = _loudness(job, frames)
+    loudness = frame_loudness_db(job.audio, job.timeline.fps, frames) - FLOOR_DB
     plot_mouth_vs_voice(loudness, mouth_opening(result, frames), job.timeline.fps, plot)
     return [sheet, plot]
 
@@ -73,10 +71,3 @@ def _cut(frame: Frame, box: np.ndarray) -> np.ndarray:
     right = min(frame.layout.width, int(box[2] + margin))
     bottom = min(frame.layout.height, int(box[3] + margin))
     return region_rgb(frame, left, top, right, bottom)
-
-
-def _loudness(job: Job, frames: int) -> np.ndarray:
-    """Level per frame in dB above silence."""
-    with TemporaryDirectory() as folder:
-        voice = extract_mono_16k(job.audio, Path(folder) / "voice.wav")
-        return frame_loudness_db(voice, job.timeline.fps, frames) - FLOOR_DB

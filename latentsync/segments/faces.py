@@ -1,9 +1,8 @@
 """One segment of faces: aligned windows through an engine, one face per frame out."""
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import repeat
 from queue import Queue
 
@@ -12,22 +11,12 @@ import numpy as np
 from latentsync.engines.protocol import FaceWindow, Session
 from latentsync.faces.align import align_face, to_aligned
 from latentsync.media.frames import Frame
-from latentsync.segments.plan import covering_batches
-
-
-@dataclass(frozen=True)
-class FaceSource:
-    """Where aligned faces come from; everything is indexed by output frame."""
-
-    read_frames: Callable[[int, int], Generator[Frame]]  # output range [start, end) -> its frames
-    source_indices: Callable[[int, int], np.ndarray]  # output range -> source frame of each
-    track: np.ndarray  # (M,) faces.track.TRACK_DTYPE, by source frame
-    windows: np.ndarray  # (W, 2) half-open output ranges
-    resolution_px: int
+from latentsync.segments.source import Source
+from latentsync.segments.windows import covering_batches
 
 
 def generate_faces(
-    source: FaceSource, session: Session, start: int, end: int, windows_per_batch: int
+    source: Source, session: Session, start: int, end: int, windows_per_batch: int
 ) -> Generator[np.ndarray]:
     """Yield exactly ``end - start`` faces (R, R, 3) uint8 RGB; black where no window covers a frame."""
     blank = np.zeros((source.resolution_px, source.resolution_px, 3), np.uint8)
@@ -44,7 +33,7 @@ def generate_faces(
     yield from repeat(blank, end - position)
 
 
-def _aligned(source: FaceSource, batches: Sequence[np.ndarray]) -> Generator[list[FaceWindow]]:
+def _aligned(source: Source, batches: Sequence[np.ndarray]) -> Generator[list[FaceWindow]]:
     """Batches of aligned windows; frames outside the windows are not even decoded."""
     if not batches:
         return
@@ -53,7 +42,7 @@ def _aligned(source: FaceSource, batches: Sequence[np.ndarray]) -> Generator[lis
         yield [next(windows) for _ in batch]
 
 
-def _aligned_windows(source: FaceSource, windows: np.ndarray) -> Generator[FaceWindow]:
+def _aligned_windows(source: Source, windows: np.ndarray) -> Generator[FaceWindow]:
     breaks = np.flatnonzero(windows[1:, 0] != windows[:-1, 1]) + 1
     for run in np.split(windows, breaks):
         with closing(source.read_frames(int(run[0, 0]), int(run[-1, 1]))) as frames:
@@ -61,9 +50,9 @@ def _aligned_windows(source: FaceSource, windows: np.ndarray) -> Generator[FaceW
                 yield _align_window(source, frames, int(start), int(end))
 
 
-def _align_window(source: FaceSource, frames: Generator[Frame], start: int, end: int) -> FaceWindow:
+def _align_window(source: Source, frames: Generator[Frame], start: int, end: int) -> FaceWindow:
     size = source.resolution_px
-    rows = source.track[source.source_indices(start, end)]
+    rows = source.rows(start, end)
     faces = np.empty((end - start, size, size, 3), np.uint8)
     for face, row in zip(faces, rows, strict=True):
         face[:] = align_face(next(frames), row["matrix"], size)

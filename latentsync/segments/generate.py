@@ -9,10 +9,11 @@ import numpy as np
 from latentsync.engines.protocol import ClipContext, Engine, Session
 from latentsync.faces.align import align_face
 from latentsync.job import Job, Plan
-from latentsync.media.decode import read_range, read_timeline
+from latentsync.media.decode import read_range
 from latentsync.media.encode import FaceClipWriter
 from latentsync.records import Artefact, Segment
-from latentsync.segments.faces import FaceSource, generate_faces
+from latentsync.segments.faces import generate_faces
+from latentsync.segments.source import Source
 
 
 def generate_clip(
@@ -28,15 +29,8 @@ def generate_clip(
 
     ``on_frame`` hears the number of frames done. Raises ``InternalError`` when a count is off.
     """
-    track = plan.open_track()
-    source = FaceSource(
-        read_frames=lambda start, end: read_timeline(job.video, job.timeline, start, end),
-        source_indices=job.timeline.source_indices,
-        track=track,
-        windows=plan.window_grid,
-        resolution_px=engine.resolution_px,
-    )
-    session = _session(job, plan, voice, engine, track)
+    source = Source.of(job, plan, engine.resolution_px)
+    session = _session(job, plan, voice, engine, source.track)
     faces = generate_faces(source, session, segment.start, segment.clip_end, engine.windows_per_batch)
     frames = segment.clip_end - segment.start
     with closing(faces), FaceClipWriter(out, engine.resolution_px, frames) as clip:

@@ -2,13 +2,41 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from latentsync.faces.align import to_aligned
+from latentsync.faces.track import runs
+from latentsync.job import Job
+from latentsync.media.loudness import frame_loudness_db
 from latentsync.records import Segment
+from latentsync.segments.silence import LEAST_KEPT_SECONDS, must_move, open_mouths, paste_opacity
+from latentsync.segments.windows import cover
 
 BATCH_GRID = 8  # windows; a cut here falls between GPU batches of 1, 2, 4 or 8 windows
+
+
+class Windows(NamedTuple):
+    """Where faces are generated, and how much of them is shown; the same for every segment of a job."""
+
+    grid: np.ndarray  # (W, 2) int32 half-open output ranges, in order
+    opacity: np.ndarray  # (N,) uint8 by output frame: 0 the source's pixels .. 255 the generated face
+
+
+def plan_windows(job: Job, track: np.ndarray) -> Windows:
+    """Windows over all frames with voice and face or, if silence is kept, over those that must move.
+
+    ``track`` is (M,) faces.track.TRACK_DTYPE.
+    """
+    timeline, fps = job.timeline, job.timeline.fps
+    indices = timeline.source_indices(0, timeline.voice_frames)
+    ranges, moving = runs(track, indices), np.ones(timeline.voice_frames, bool)
+    if job.settings.segments.silence == "keep":
+        loudness = frame_loudness_db(job.audio, fps, timeline.voice_frames)
+        moving = must_move(loudness, open_mouths(track)[indices], fps)
+    grid = cover(ranges, moving, round(LEAST_KEPT_SECONDS * fps))
+    return Windows(grid, paste_opacity(ranges, grid, timeline.frames, fps))
 
 
 def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap_frames: int) -> list[Segment]:
@@ -34,11 +62,6 @@ def write_segments(segments: Sequence[Segment], out: Path) -> None:
     np.save(out, np.array([[segment.start, segment.end, segment.clip_end] for segment in segments], np.int64))
 
 
-def windows_touching(windows: np.ndarray, start: int, end: int) -> np.ndarray:
-    """Those of the (W, 2) windows that touch output frames ``[start, end)``."""
-    return windows[(windows[:, 1] > start) & (windows[:, 0] < end)]
-
-
 def _cut_near(target: int, windows: np.ndarray, reach: int) -> int:
     if not len(windows):
         return target
@@ -48,19 +71,6 @@ def _cut_near(target: int, windows: np.ndarray, reach: int) -> int:
         return best
     inside = (windows[:, 0] < target) & (target < windows[:, 1])
     return int(windows[inside][0, 0]) if inside.any() else target
-
-
-def covering_batches(windows: np.ndarray, start: int, end: int, windows_per_batch: int) -> list[np.ndarray]:
-    """Whole batches of the global batch grid that touch ``[start, end)``, each (B, 2).
-
-    Window j always belongs to batch ``j // windows_per_batch``: it meets the same neighbours
-    whatever the segment.
-    """
-    touching = np.flatnonzero((windows[:, 1] > start) & (windows[:, 0] < end))
-    if not len(touching):
-        return []
-    first, last = touching[0] // windows_per_batch, touching[-1] // windows_per_batch
-    return [windows[batch * windows_per_batch : (batch + 1) * windows_per_batch] for batch in range(first, last + 1)]
 
 
 def aligned_mouths(track: np.ndarray, resolution_px: int, out: Path) -> None:

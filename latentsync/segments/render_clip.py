@@ -6,10 +6,10 @@ from pathlib import Path
 
 from latentsync.engines.registry import resolution_px
 from latentsync.job import Job, Plan
-from latentsync.media.decode import read_timeline
 from latentsync.media.encode import VideoClipWriter
 from latentsync.records import ClipFile, Segment
-from latentsync.segments.render import RenderSource, render_frames
+from latentsync.segments.render import render_frames
+from latentsync.segments.source import Source
 
 
 def render_clip(
@@ -22,13 +22,7 @@ def render_clip(
     on_frame: Callable[[int], None],
 ) -> None:
     """Write the finished frames ``[segment.start, segment.end)`` to ``out`` in the one lossy encode."""
-    source = RenderSource(
-        read_frames=lambda start, end: read_timeline(job.video, job.timeline, start, end),
-        source_indices=job.timeline.source_indices,
-        track=plan.open_track(),
-        windows=plan.window_grid,
-        resolution_px=resolution_px(job.settings.engine),
-    )
+    source = Source.of(job, plan, resolution_px(job.settings.engine))
     frames = render_frames(source, segment, faces, previous)
     writer = VideoClipWriter(out, job.video, segment.frames, job.settings.encode)
     with closing(frames), writer as clip:

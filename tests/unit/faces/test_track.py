@@ -8,7 +8,7 @@ import pytest
 from latentsync.errors import InputError
 from latentsync.faces.align import TEMPLATE, similarity_matrices
 from latentsync.faces.detect import DETECTION_DTYPE
-from latentsync.faces.track import TRACK_DTYPE, build_track, runs, windows
+from latentsync.faces.track import TRACK_DTYPE, build_track, runs
 
 CENTRE = (640.0, 360.0)
 LEFT, RIGHT = (300.0, 350.0), (900.0, 350.0)
@@ -192,10 +192,3 @@ def plain_track(frames: int, gaps=(), cut: int | None = None) -> np.ndarray:
 def test_runs_on_the_output_timeline(source_indices, expected):
     track = plain_track(12, gaps=[6], cut=10)
     assert runs(track, np.array(source_indices)) == expected
-
-
-def test_windows_start_with_each_run():
-    grid = windows([(0, 40), (50, 53), (60, 76)], 16)
-    assert grid.tolist() == [[0, 16], [16, 32], [32, 40], [50, 53], [60, 76]]
-    assert grid.dtype == np.int32
-    assert windows([], 16).shape == (0, 2)

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from latentsync.segments.plan import BATCH_GRID, covering_batches, plan_segments
+from latentsync.segments.plan import BATCH_GRID, plan_segments
 
 
 def _grid(*runs: tuple[int, int]) -> np.ndarray:
@@ -37,22 +37,6 @@ def test_long_segments_are_cut_between_gpu_batches() -> None:
 
 def test_a_clip_without_a_face_is_cut_anywhere() -> None:
     assert [s.start for s in plan_segments(200, _grid(), 50, 16)] == [0, 50, 100, 150]
-
-
-@pytest.mark.parametrize("per_batch", [1, 2, 3, 4])
-def test_a_window_meets_the_same_neighbours_whatever_the_segment(per_batch: int) -> None:
-    windows = _grid((0, 333), (400, 1003))
-    whole = {tuple(map(tuple, batch)) for batch in covering_batches(windows, 0, 1003, per_batch)}
-    for start in range(0, 1003, 37):
-        batches = covering_batches(windows, start, start + 90, per_batch)
-        assert {tuple(map(tuple, batch)) for batch in batches} <= whole
-        frames = {n for batch in batches for first, last in batch for n in range(first, last)}
-        wanted = {n for first, last in windows for n in range(first, last) if start <= n < start + 90}
-        assert wanted <= frames
-
-
-def test_no_batch_where_there_is_no_face() -> None:
-    assert covering_batches(_grid((0, 333), (400, 1003)), 340, 399, 4) == []
 
 
 def test_a_short_rest_joins_the_last_segment() -> None:

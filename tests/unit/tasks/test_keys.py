@@ -26,6 +26,7 @@ class World:
         self.folder = folder
         self.settings: dict[str, dict] = {}
         self.track = np.zeros(160, TRACK_DTYPE)
+        self.opacity = np.full(160, 255, np.uint8)
         self.voice_rows = np.arange(320, dtype=np.int16).reshape(160, 2)
 
     def file(self, name: str, content: bytes | None = None) -> Artefact:
@@ -56,7 +57,8 @@ class World:
         write_segments([SEGMENT], cuts)
         return Plan(
             track=self.array("track.npy", self.track), windows=self.array("windows.npy", windows),
-            mouth=self.file("mouth.npy"), cuts=Artefact.of(cuts), frames_with_face=160,
+            opacity=self.array("opacity.npy", self.opacity), mouth=self.file("mouth.npy"),
+            cuts=Artefact.of(cuts), frames_with_face=160,
         )  # fmt: skip
 
     def generate_key(self, **job: object) -> str:
@@ -128,6 +130,14 @@ def test_another_voice_matters_only_where_it_is_heard(world: World) -> None:
     assert world.generate_key() == before
     world.voice_rows[111] += 1
     assert world.generate_key() != before
+
+
+def test_what_is_pasted_matters_to_the_render_alone(world: World) -> None:
+    faces, rendered = world.generate_key(), world.render_key()
+    world.opacity[96] = 100
+    assert world.render_key() == rendered
+    world.opacity[95] = 100
+    assert (world.generate_key(), world.render_key() == rendered) == (faces, False)
 
 
 def test_the_track_matters_only_where_the_segment_is(world: World) -> None:
