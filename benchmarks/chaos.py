@@ -5,7 +5,6 @@ temporary server. Some jobs are started again and killed again before they may f
 """
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import psutil
 
 from latentsync.publishing.report import Report, read_report
 from tests.conftest import Clip
+from tests.e2e.ledger import records, running
 from tests.e2e.media import decoded_digest, make_clip
 from tests.e2e.services import BIN, Services, ffmpegs_about, kill, wait_until
 
@@ -29,7 +29,7 @@ PATIENCE = 20  # times the undisturbed job: then it hangs
 ORPHAN_SECONDS = 30.0
 OLD = b"the old file"
 
-Tasks = set[tuple[str, int]]  # (stage, first frame of the segment)
+Tasks = set[str]  # names of segments' tasks
 
 
 @dataclass
@@ -153,27 +153,25 @@ def _half_done(path: Path) -> bool:
 
 def _done(place: Path) -> Tasks:
     """Tasks whose results are on the disk: what the next run must not make again."""
-    done = set()
-    for path in (place / "work" / "results").glob("*-*"):
-        stage = path.name.split("-")[0]
-        if stage in ("generate", "render"):
-            record = json.loads(json.loads(path.read_text())["result"])["data"]
-            done.add((stage, record["clip"]["start"]))
-    return done
+    return {name for record in records(place / "work") if is_counted(name := record["took"]["task"])}
 
 
 def _begun(place: Path) -> list[str]:
-    steps = [json.loads(path.read_text()) for path in (place / "work" / "runs").glob("*/[!.]*")]
-    return sorted({step["name"] for step in steps if not step["ended"]})
+    return sorted(running(place / "work"))
 
 
 def _made(report: Report) -> Tasks:
-    tasks = [
-        (stage, segment.start, getattr(segment, stage))
+    return {
+        f"{stage}-{segment.index:03d}"
         for segment in report.segments
-        for stage in ("generate", "render")
-    ]
-    return {(stage, start) for stage, start, task in tasks if not task.cached}
+        for stage, task in segment.tasks.items()
+        if not task.cached
+    }
+
+
+def is_counted(task: str) -> bool:
+    """Whether a task belongs to a segment."""
+    return task.startswith(("generate-", "render-"))
 
 
 def _command(process: psutil.Process) -> str:

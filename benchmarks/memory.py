@@ -15,7 +15,7 @@ from flows.observe.memory_watch import MemoryWatch
 from latentsync.publishing.report import Report, read_report
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("probe", "voice", "faces", "plan", "generate", "render", "join", "publish")
+STAGES = ("probe", "voice", "faces", "track", "plan", "generate", "render", "join", "publish")
 PROMISE = 1.05  # peak at any length over peak at the shortest
 
 
@@ -83,7 +83,7 @@ def _clip(options: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
 
 
 def _line(one: Measurement, first_peak_mib: float) -> str:
-    stages = [f"{getattr(one.report.stages, stage).seconds:.1f}" for stage in STAGES]
+    stages = [f"{one.report.stages[stage].seconds:.1f}" for stage in STAGES]
     speed = f"{one.report.frames / one.report.seconds:.1f}"
     ratio = f"{one.peak_mib / first_peak_mib:.3f}"
     return _row(f"{one.minutes:g}", f"{one.peak_mib:.0f}", ratio, speed, f"{one.report.seconds:.1f}", *stages)

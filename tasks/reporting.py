@@ -78,4 +78,4 @@ def _task(run: Run, item: Submitted) -> TaskReport:
     if not item.result or not run.made(item):
         return TaskReport(cached=True)
     took = item.result.took
-    return TaskReport(cached=False, **took.model_dump(exclude={"run"}))
+    return TaskReport(cached=False, **took.model_dump(exclude={"run", "task"}))

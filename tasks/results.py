@@ -28,6 +28,7 @@ class Took(Record):
     """What making a result took, measured where it was made; a figure that nobody has is None."""
 
     run: str  # id of the flow run that made it
+    task: str  # its name in the timeline
     seconds: float
     attempts: int
     worker: str  # host, or host and GPU

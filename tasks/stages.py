@@ -131,6 +131,7 @@ class Stage(Generic[P, R]):
             value = self._body(Work(progress, key, job, self.name), **given)
         took = Took(
             run=run_id,
+            task=context.task_run.name if context else self.name,
             seconds=round(time.monotonic() - began, 3),
             attempts=context.task_run.run_count if context else 1,
             worker=worker_name(),

@@ -1,6 +1,5 @@
 """A whole installation on this machine and a job to run on it."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,9 @@ from uuid import UUID
 
 from distributed import Client
 
+from tasks.progress import read_progress
 from tests.conftest import Clip
+from tests.e2e.ledger import records
 from tests.e2e.media import make_clip
 from tests.e2e.runs import Runs
 from tests.e2e.services import Services, wait_until
@@ -76,25 +77,22 @@ class Installation:
         with Client(self.address, set_as_default=False) as client:
             return question(client)
 
-    def steps(self, run: UUID) -> dict[str, dict]:
-        """Task -> what it says of itself, of a run."""
-        found = (self.work / "runs" / str(run)).glob("[!.]*")
-        return {path.name: json.loads(path.read_text()) for path in found}
-
     def wait_for(self, run: UUID, segment: int) -> None:
         """Wait until a run is making the faces of ``segment``, or of a later one."""
 
         def making() -> bool:
-            steps = [self.steps(run).get(f"generate-{number:03d}") for number in range(segment, SEGMENTS)]
-            return any(step and step["done_frames"] and not step["ended"] for step in steps)
+            doing = read_progress(self.work / "runs" / str(run))
+            tasks = [doing.get(f"generate-{number:03d}") for number in range(segment, SEGMENTS)]
+            return any(task.frames for task in tasks if task)
 
         wait_until(making, f"run {run} makes segment {segment}", every=0.05)
 
     def face_clip(self, segment: int) -> Path:
         """The face clip of a segment, by the cached results."""
-        results = [json.loads(path.read_text())["result"] for path in (self.work / "results").glob("generate-*")]
-        clips = sorted((json.loads(result)["data"]["clip"] for result in results), key=lambda clip: clip["start"])
-        return Path(clips[segment]["file"]["path"])
+        (clip,) = (
+            one["value"]["path"] for one in records(self.work) if one["took"]["task"] == f"generate-{segment:03d}"
+        )
+        return Path(clip)
 
     def loads(self, name: str) -> int:
         """How often the process ``name`` has loaded an engine, by its log."""

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.e2e.installation import CPU_WORKERS, SEGMENTS, Installation
+from tests.e2e.ledger import made_by
 from tests.e2e.media import decoded_digest
 from tests.e2e.services import BIN, ffmpegs_about, flow_process, kill, wait_until
 
@@ -43,7 +44,7 @@ def cold_job(site: Installation) -> str:
     run = site.submit(site.outputs / "cold.mp4")
     seconds = site.runs.finish(run)
     assert site.runs.made(run, "generate") == {f"generate-{number:03d}" for number in range(SEGMENTS)}
-    workers = {step["worker"] for step in site.steps(run).values()}
+    workers = {took["worker"] for took in made_by(site.work, run).values()}
     assert not any("gpu" in worker for worker in workers), f"CPU tasks went to {workers}"
     return f"{seconds:.1f} s; no CPU task went to the GPU worker"
 
@@ -142,7 +143,7 @@ def killed_flow(site: Installation) -> str:
     """kill -9 of the flow's process; Retry makes only what was lost"""
     run = site.submit(site.outputs / "crashed.mp4", overlap_frames=8, runner="threads", workers=1)
     site.wait_for(run, segment=3)
-    done = {name for name, step in site.steps(run).items() if step["ended"] and name.startswith("generate")}
+    done = {name for name in made_by(site.work, run) if name.startswith("generate")}
     kill(flow_process(run))
     crashed = wait_until(lambda: site.runs.state(run).is_crashed(), "the run is Crashed", every=0.5)
     time.sleep(REPORT_SECONDS)

@@ -13,9 +13,7 @@ from latentsync.group import Group
 
 ROWS_PER_SECOND = 50  # whisper's, two mel frames each
 ROWS_BEFORE, ROWS_AFTER = 4, 6  # a frame hears rows c-4 .. c+5 around its own
-WHERE_OR_HOW_FAST = frozenset(
-    {"device", "compile", "windows_per_batch", "gpu_high_watermark_gib", "gpu_low_watermark_gib"}
-)
+WHERE_OR_HOW_FAST = frozenset({"device", "compile", "gpu_high_watermark_gib", "gpu_low_watermark_gib"})
 AFTER_VOICE = frozenset({"steps", "guidance_scale", "seed", "scheduler", "deepcache", "deepcache_branch", "dtype"})
 
 

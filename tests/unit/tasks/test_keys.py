@@ -27,6 +27,7 @@ class World:
         self.settings: dict[str, dict] = {}
         self.track = np.zeros(160, TRACK_DTYPE)
         self.opacity = np.full(160, 255, np.uint8)
+        self.voice_samples = 102_400
         self.voice_rows = np.arange(320, dtype=np.int16).reshape(160, 2)
 
     def file(self, name: str, content: bytes | None = None) -> Artefact:
@@ -40,7 +41,9 @@ class World:
         return Artefact.of(self.folder / name)
 
     def job(self, video: Artefact | None = None, output: str = "/out.mp4") -> Job:
-        sound = AudioInfo(file=self.file("voice.wav"), codec="pcm", sample_rate_hz=16_000, channels=1, samples=102_400)
+        sound = AudioInfo(
+            file=self.file("voice.wav"), codec="pcm", sample_rate_hz=16_000, channels=1, samples=self.voice_samples
+        )
         info = VideoInfo(
             file=video or self.file("video.mp4"), container="mp4", codec="h264", width_px=640, height_px=480,
             fps=Fraction(25), source_fps=Fraction(25), frames=160, pix_fmt="yuv420p", color_range="tv",
@@ -67,7 +70,7 @@ class World:
 
     def render_key(self, faces: bytes = b"faces", seconds: float = 1.0) -> str:
         def done(name: str, content: bytes) -> Done:
-            took = Took(run="", seconds=seconds, attempts=1, worker="here", peak_rss_mib=1)
+            took = Took(run="", task="", seconds=seconds, attempts=1, worker="here", peak_rss_mib=1)
             return Done(value=self.file(name, content), took=took)
 
         given = {"job": self.job(), "plan": self.plan(), "segment": SEGMENT, "before": SEGMENT}

@@ -16,7 +16,7 @@ allow(Artefact)
 
 
 def done(path: Path, run: str = "this") -> Done[Artefact]:
-    took = Took(run=run, seconds=1, attempts=1, worker="here", peak_rss_mib=1)
+    took = Took(run=run, task="generate-000", seconds=1, attempts=1, worker="here", peak_rss_mib=1)
     return Done(value=Artefact.of(path), took=took)
 
 
