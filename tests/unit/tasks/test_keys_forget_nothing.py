@@ -30,6 +30,7 @@ SEGMENT = Segment(index=0, start=0, end=96, clip_end=112)
 # Where and how fast (as all of ``run``), and what is refused before any work.
 WITHOUT_EFFECT = {
     "mark.required",
+    "mark.key",  # that of the certificate, which is in the key
     "engine.latentsync.device",
     "engine.latentsync.compile",
     "engine.latentsync.gpu_high_watermark_gib",
@@ -94,7 +95,8 @@ def keys(world: World) -> dict[str, str]:
     windows = np.array([(start, start + 16) for start in range(0, 160, 16)], np.int32)
     plan = Plan(
         track=world.array("track.npy", np.zeros(160, TRACK_DTYPE)), windows=world.array("windows.npy", windows),
-        mouth=file, cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
+        opacity=world.array("opacity.npy", world.opacity), mouth=file,
+        cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
     )  # fmt: skip
     given = {
         "job": job, "plan": plan, "voice": world.array("voice.npy", world.voice_rows), "segment": SEGMENT,
