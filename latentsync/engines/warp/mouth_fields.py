@@ -1,7 +1,8 @@
 """Smooth fields that carry the skin: for each place of the new face, the way to its source pixel.
 
-All take ``u`` and ``v`` of the target mouth (see ``mouth_shape``) and return pixels along or down
-the mouth's axes. They never fold: along each column the source rises with the target.
+All take one mouth ``own`` and one ``target`` (shapes without a leading axis), and the places ``u`` and ``v`` (H, W)
+float32 of the target mouth (see ``mouth_shape``). They return (H, W) float32: pixels along or down the mouth's axes,
+from a place of the new face to its source. They never fold: along each column the source rises with the target.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ NECK_REACH = 0.5  # of half the mouth's width: skin below the chin that goes alo
 
 
 def across_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Widens or narrows the mouth; the cheeks follow until u = 2."""
+    """Widens or narrows the mouth: (H, W) pixels along its axis; the cheeks follow until u = 2."""
     top, bottom = target.upper[0] - target.upper_thickness[0], target.lower[0] + target.lower_thickness[0]
     outside = np.maximum(np.maximum(top - v, v - bottom), 0) / (NEAR_MOUTH * target.half_width)
     near = np.exp(-outside * outside) * (1 - smoothstep(np.abs(u) - 1))
@@ -26,7 +27,7 @@ def across_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarr
 
 
 def upper_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Carries the upper lip; fades out towards the nose."""
+    """Carries the upper lip: (H, W) pixels down; fades out towards the nose."""
     own_lip, lip = lip_thickness(u, own.upper_thickness), lip_thickness(u, target.upper_thickness)
     above = contour(u, target.upper) - v
     into_lip = np.clip(above / (lip + 0.001), 0, 1)
@@ -36,7 +37,7 @@ def upper_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarra
 
 
 def lower_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarray, chin_limit_px: float) -> np.ndarray:
-    """Carries the lower lip, passing into the way of the chin (``chin_limit_px`` at most)."""
+    """Carries the lower lip: (H, W) pixels down, passing into the way of the chin (``chin_limit_px`` at most)."""
     own_lip, lip = lip_thickness(u, own.lower_thickness), lip_thickness(u, target.lower_thickness)
     below = v - contour(u, target.lower)
     into_lip = np.clip(below / (lip + 0.001), 0, 1)
@@ -50,13 +51,13 @@ def lower_field(own: MouthShape, target: MouthShape, u: np.ndarray, v: np.ndarra
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, smooth between (3x^2 - 2x^3)."""
+    """0 below 0, 1 above 1, smooth between (3x^2 - 2x^3); of the shape of ``x``."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
 
 def _inset(own: MouthShape, target: MouthShape, u: np.ndarray) -> np.ndarray:
-    """How far inside its edge a lip is taken: the more, the more an open mouth is closed."""
+    """How far inside its edge a lip is taken, (H, W) pixels: the more, the more an open mouth is closed."""
     closing = np.maximum(own.gap - target.gap, 0)
     depth = LIP_INSET * own.half_width + CLOSING_INSET * closing
     return depth * (1 - smoothstep((np.abs(u) - 1) / INSET_REACH))
