@@ -1,5 +1,6 @@
 """Settings and disk profiles from files; command-line options go on top."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ from pydantic import ValidationError
 
 from latentsync.errors import InputError
 from latentsync.settings import Settings
+from latentsync.storage import disks
 from latentsync.storage.throttle import DiskProfile
 
 CONFIGS = Path(__file__).parent
+PROFILE_SUFFIXES = (".yaml", ".yml")
 
 
 def load_settings(config: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
@@ -28,13 +31,26 @@ def load_settings(config: Path | None = None, overrides: dict[str, Any] | None =
         raise InputError(f"{config or 'settings'}: {_explain(error)}") from error
 
 
-def disk_profile(name: str) -> DiskProfile:
-    """The disk profile ``configs/disks/<name>.yaml``. Raises ``InputError`` for an unknown name."""
-    path = CONFIGS / "disks" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-        raise InputError(f"disk profile {name!r} is unknown; known are {known}")
-    return DiskProfile.model_validate(_read(path))
+def disk_profile(name: str, disk_gib: float = math.inf) -> DiskProfile:
+    """The disk profile ``configs/disks/<name>.yaml``, or the YAML file of that path, for a disk of this size.
+
+    Raises ``InputError`` for an unknown name, and for a file that is no profile.
+    """
+    known = {file.stem: file for file in (CONFIGS / "disks").glob("*.yaml")}
+    path = Path(name) if name.endswith(PROFILE_SUFFIXES) else known.get(name)
+    if path is None:
+        raise InputError(
+            f"disk profile {name!r} is unknown; known are {', '.join(sorted(known))}, or name a .yaml file"
+        )
+    try:
+        return DiskProfile.model_validate(_read(path)).on(disk_gib)
+    except ValidationError as error:
+        raise InputError(f"{path}: no disk profile: {_explain(error)}") from error
+
+
+def disk_of(settings: Settings, output: str) -> DiskProfile:
+    """The settings' disk profile, for the disk of the size that ``output`` lies on."""
+    return disk_profile(settings.run.disk_profile, disks.size_gib(output))
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,8 @@ class RunSettings(Group):
 
     work_dir: Location = Field(default="", description="Workspace: folder or fsspec URL; empty: ~/.cache/lipsync")
     disk_profile: str = Field(
-        default="ssd", description="Write limits of the destination: ssd, pl0 or a file in configs/disks"
+        default="ssd",
+        description="Write limits of the destination's disk: ssd, pl0, pl1, autopl, or a .yaml file of your own",
     )
     runner: Literal["threads", "dask"] = Field(default="threads", description="threads: this process; dask: a cluster")
     dask_address: str = Field(default="", description="Address of the Dask scheduler, such as tcp://10.0.0.5:8786")
@@ -116,6 +117,11 @@ class RunSettings(Group):
         default=False,
         description="Let input URLs and the webhook lead to this machine and to private networks",
     )
+
+    @field_validator("disk_profile")
+    @classmethod
+    def _own_profile_is_found_from_anywhere(cls, value: str) -> str:
+        return str(Path(value).expanduser().absolute()) if value.endswith((".yaml", ".yml")) else value
 
 
 class Settings(Group):

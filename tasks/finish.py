@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.loader import disk_profile
+from configs.loader import disk_of
 from latentsync.job import Job, Plan
 from latentsync.publishing.writer import PublishResult
 from latentsync.publishing.writer import publish as publish_file
 from latentsync.records import Artefact, ClipFile, Record
 from latentsync.review.pictures import show_job
 from latentsync.stitching.assemble import assemble
+from latentsync.storage import disks
 from tasks.keys import computed_by, file_name_part, mark_part
 from tasks.progress import Progress
 from tasks.stages import Work, file_stage, stage
@@ -43,7 +44,8 @@ def join(out: Path, progress: Progress, job: Job, plan: Plan, renders: Sequence[
 @stage("publish")
 def publish(work: Work, job: Job, joined: Artefact) -> PublishResult:
     """Paced, chunked and atomic copy to the destination. Raises as ``publishing.writer.publish``."""
-    return publish_file(joined.path, job.output, disk_profile(job.settings.run.disk_profile))
+    disk = disk_of(job.settings, job.output)
+    return publish_file(joined.path, job.output, disk, pacer=disks.limit(job.output, disk))
 
 
 @stage("pictures")

@@ -1,11 +1,13 @@
 """From files to a plan: probe, voice, find faces, track, plan."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
 
+from configs.loader import disk_of
 from latentsync.engines.registry import engine_on_gpu, resolution_px, uses_gpu, voice_identity
 from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detectors.registry import detector_identity, detector_spec
@@ -16,14 +18,15 @@ from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
-from latentsync.publishing.writer import check_destination
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
 from latentsync.segments.plan import aligned_mouths, plan_segments, plan_windows, write_segments
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
+from latentsync.storage import disks
 from latentsync.storage.download import local_file
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
+from latentsync.storage.space import Space, check_space
 from latentsync.storage.workspace import Workspace
 from tasks.keys import computed_by, video_part
 from tasks.progress import Progress
@@ -33,7 +36,8 @@ from tasks.stages import Work, file_stage, stage
 Info = TypeVar("Info", VideoInfo, AudioInfo)
 
 CHUNK_FRAMES = 500  # source frames per task that finds faces
-LEAST_BYTES_PER_PIXEL = 0.005  # of the output: a talking head at crf 18 takes more
+
+log = logging.getLogger("latentsync.tasks")
 
 
 def engine_resource(settings: Settings) -> str:
@@ -46,17 +50,18 @@ def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -
     """Look at the inputs, refuse bad ones and fix the timeline. Raises ``InputError`` or ``WeightsError``."""
     video, audio, output = (normalised(location) for location in (video, audio, output))
     workspace = Workspace.at(settings.run.work_dir)
-    workspace.open()
     settings = with_detector(settings)
     refuse_bad_request(video, audio, output, settings)
+    disks.limit(output, disk_of(settings, output))
     limits = UrlLimits.of(settings.run)
     sound = _kept(workspace, probe_audio(local_file(audio, workspace, limits)))
     rate, conformed = settings.timing.rate, workspace.root / "conformed"
     picture = _kept(workspace, prepare_video(local_file(video, workspace, limits), rate, conformed))
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
-    needed = int(picture.width_px * picture.height_px * timeline.frames * LEAST_BYTES_PER_PIXEL)
-    check_destination(output, needed)
-    check_destination(workspace.root / "probe", needed)
+    frame_pixels, face_pixels = picture.width_px * picture.height_px, resolution_px(settings.engine) ** 2
+    space = Space.of(timeline.frames, frame_pixels, face_pixels)
+    log.info("the job writes at least: %s", space)
+    check_space(space, workspace.root, output, workspace.used_bytes(picture.file.sha256))
     return Job(
         video=picture,
         audio=sound,

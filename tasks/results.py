@@ -15,7 +15,7 @@ from pydantic import Field
 
 from latentsync.records import Artefact, Record
 from latentsync.storage import fs
-from latentsync.storage.atomic import write_whole
+from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.workspace import Workspace
 
 R = TypeVar("R")
@@ -97,7 +97,7 @@ class Records(WritableFileSystem):
         if workspace.mirror:
             fs.write_text(content.decode(), f"{workspace.mirror}/results/{path}")
         else:
-            write_whole(workspace.root / "results" / path, content)
+            write_whole(workspace.root / "results" / path, content, WORK)
 
     def made_by(self, run: str, key: str) -> Done[Any] | None:
         """The intact result under ``key`` if the flow run ``run`` itself has made it."""

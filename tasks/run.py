@@ -19,6 +19,7 @@ from latentsync.engines.registry import uses_gpu
 from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
 from latentsync.records import Record, Segment
 from latentsync.settings import Settings
+from latentsync.storage.workspace import Workspace
 from tasks.leaving import leave
 from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
@@ -91,6 +92,7 @@ class Run:
         return run
 
     def __enter__(self) -> Self:
+        Workspace.at(self.settings.run.work_dir).open()
         begin(self.folder)
         self._stack.enter_context(watched_server())
         address = self.settings.run.dask_address

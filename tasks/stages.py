@@ -24,10 +24,12 @@ from prefect.futures import PrefectFuture
 from prefect.states import State
 from prefect.transactions import get_transaction
 
+from configs.loader import disk_of
 from latentsync.errors import InputError, InternalError, TransientError
 from latentsync.job import Job
 from latentsync.records import Artefact, Record, file_sha256
 from latentsync.settings import Settings
+from latentsync.storage import disks
 from latentsync.storage.atomic import leftovers, whole_file
 from latentsync.storage.download import fetch
 from latentsync.storage.workspace import Workspace
@@ -63,6 +65,7 @@ class Work:
         path = workspace.path(self.job.source, self.stage, self.key + suffix)
         for leftover in leftovers(path):  # of killed makers: we hold the key's lock, so none is alive
             leftover.unlink(missing_ok=True)
+        disks.limit(self.job.output, disk_of(self.job.settings, self.job.output))
         with whole_file(path) as temporary:
             make(temporary)
             _refuse_changed_inputs(self.job)

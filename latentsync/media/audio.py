@@ -74,7 +74,7 @@ def mux(
         coding |= {"avoid_negative_ts": "disabled"}
     with whole_file(out) as part:
         output = ffmpeg.output(video, sound, str(part), ac=audio.channels, **coding, **REPRODUCIBLE)
-        run(output.global_args(*QUIET, "-y").compile(), out, InternalError)
+        run(output.global_args(*QUIET, "-y").compile(), out, InternalError, writes=part)
     return out
 
 

@@ -77,5 +77,5 @@ def _copy(found: Description, out: Path, codecs: Mapping[str, str | int]) -> Pat
                 **codecs,
                 **REPRODUCIBLE,
             )
-            run(output.global_args(*QUIET, "-y").compile(), found.path)
+            run(output.global_args(*QUIET, "-y").compile(), found.path, writes=part)
     return out

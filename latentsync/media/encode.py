@@ -47,7 +47,9 @@ class ClipWriter:
             self._part = stack.enter_context(whole_file(self.out))
             output = ffmpeg.input("pipe:0", format="rawvideo", **raw).output(str(self._part), **coded, **REPRODUCIBLE)
             command = output.global_args(*QUIET, "-y").compile()
-            self._process = stack.enter_context(Ffmpeg(command, self.out, stdin=True, blame=InternalError))
+            self._process = stack.enter_context(
+                Ffmpeg(command, self.out, stdin=True, blame=InternalError, writes=self._part)
+            )
             self._stack = stack.pop_all()
         return self
 

@@ -15,6 +15,7 @@ from typing import IO, Self
 
 from latentsync.errors import InputError, LipsyncError, TransientError
 from latentsync.media.child import Watchdog, start_child
+from latentsync.storage.disks import paced
 
 PIPE_BYTES = 1 << 20  # Linux's default limit for an unprivileged pipe; +20-25 % over 64 KiB
 COMPLAINT_LINES = 5
@@ -32,7 +33,8 @@ class Ffmpeg:
 
     ``file`` is named in errors; ``blame`` is the error for an exit status that is not zero: the
     input's fault when decoding, ours when encoding. One that stands still is killed:
-    InputError when ``probing``, else TransientError.
+    InputError when ``probing``, else TransientError. ``writes`` is the file that it writes: on a disk
+    with limits it is slowed down to them.
     """
 
     def __init__(
@@ -44,9 +46,12 @@ class Ffmpeg:
         stdout: bool = False,
         blame: type[LipsyncError] = InputError,
         probing: bool = False,
+        writes: Path | None = None,
     ):
         self.file, self.blame, self.probing = file, blame, probing
         self._process = start_child(command, stdin=stdin, stdout=stdout)
+        self._pace = paced(self._process.pid, writes)
+        self._pace.__enter__()
         if command[0] == "ffprobe":
             _limit(self._process.pid)
         self._watchdog = Watchdog(self._process, PROBE_STILL_SECONDS if probing else STILL_SECONDS)
@@ -111,6 +116,7 @@ class Ffmpeg:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._pace.__exit__(None, None, None)
         self._watchdog.stop()
         self._drain.join()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -119,9 +125,16 @@ class Ffmpeg:
                     pipe.close()
 
 
-def run(command: Sequence[str], file: Path, blame: type[LipsyncError] = InputError, *, probing: bool = False) -> str:
+def run(
+    command: Sequence[str],
+    file: Path,
+    blame: type[LipsyncError] = InputError,
+    *,
+    probing: bool = False,
+    writes: Path | None = None,
+) -> str:
     """Run to the end and return what it printed; errors as in ``Ffmpeg.finish``."""
-    with Ffmpeg(command, file, stdout=True, blame=blame, probing=probing) as process:
+    with Ffmpeg(command, file, stdout=True, blame=blame, probing=probing, writes=writes) as process:
         printed = process.stdout.read().decode(errors="replace")
         process.finish()
     return printed

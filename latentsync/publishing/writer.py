@@ -32,15 +32,17 @@ def publish(
     disk: DiskProfile,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    pacer: Pacer | None = None,
 ) -> PublishResult:
     """Copy ``source`` to ``destination`` (a path or an fsspec URL) within the limits of ``disk``.
 
-    Until the end the destination keeps its old content. Size and sha256 are checked on the way.
+    ``pacer`` is that of the disk, where others write to it too. Until the end the destination keeps its old
+    content. Size and sha256 are checked on the way.
     Raises InputError (not writable, too little space), TransientError (disk full on the way,
     network) or InternalError (the source is not what was written).
     """
     started = clock()
-    pacer = Pacer(disk, clock, sleep)
+    pacer = pacer or Pacer(disk, clock, sleep)
     size_bytes, sha256 = _describe(source)
     chunks = _verified_chunks(source, size_bytes, sha256, disk.chunk_bytes)
     if is_url(str(destination)):

@@ -10,6 +10,7 @@ import av
 from latentsync.errors import InternalError
 from latentsync.media.opening import open_media
 from latentsync.storage.atomic import whole_file
+from latentsync.storage.disks import Growing
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def join_clips(clips: Sequence[Path], frame_counts: Sequence[int], fps: Fraction
 
 
 def _write(clips: Sequence[_Clip], fps: Fraction, delay: int, out: Path) -> None:
-    with av.open(str(out), "w") as container, open_media(clips[0].path) as first:
+    with av.open(str(out), "w") as container, open_media(clips[0].path) as first, Growing(out) as growing:
         stream = container.add_stream_from_template(first.streams.video[0])
         stream.time_base = 1 / fps
         start = 0
@@ -47,6 +48,7 @@ def _write(clips: Sequence[_Clip], fps: Fraction, delay: int, out: Path) -> None
                 packet.time_base = 1 / fps
                 packet.pts, packet.dts, packet.duration = start + index, start + order - delay, 1
                 container.mux(packet)
+                growing.settle()
             start += clip.frames
 
 

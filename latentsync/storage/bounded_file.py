@@ -25,9 +25,8 @@ class BoundedFile:
 
     def __init__(self, path: Path, dirty_bytes_max: int) -> None:
         self._file = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        self._dirty_bytes_max = dirty_bytes_max
         self._end = 0
-        self._unsettled: deque[tuple[int, int]] = deque()  # (offset, size) of chunks not known to be on the disk
+        self._pages = DirtyPages(self._file, dirty_bytes_max, drop=True)
 
     def __enter__(self) -> Self:
         return self
@@ -40,14 +39,29 @@ class BoundedFile:
         offset = self._end
         while self._end - offset < len(chunk):
             self._end += os.write(self._file, chunk[self._end - offset :])
-        _sync_range(self._file, offset, len(chunk), _WRITE)
-        self._unsettled.append((offset, len(chunk)))
-        while self._end - self._unsettled[0][0] > self._dirty_bytes_max:
-            self._settle(*self._unsettled.popleft())
+        self._pages.written(offset, len(chunk))
 
-    def _settle(self, offset: int, size: int) -> None:
+
+class DirtyPages:
+    """Sends what is written to a file off to the disk, and waits once more than ``bytes_max`` are under way.
+
+    ``drop``: nobody reads the file soon, so its pages leave the cache.
+    """
+
+    def __init__(self, descriptor: int, bytes_max: int, drop: bool = False) -> None:
+        self._file, self._bytes_max, self._drop = descriptor, bytes_max, drop
+        self._under_way: deque[tuple[int, int]] = deque()  # (offset, size) not known to be on the disk
+
+    def written(self, offset: int, size: int) -> None:
+        """``size`` more bytes have been written from ``offset`` on."""
+        _sync_range(self._file, offset, size, _WRITE)
+        self._under_way.append((offset, size))
+        while sum(size for _, size in self._under_way) > self._bytes_max:
+            self._wait_for(*self._under_way.popleft())
+
+    def _wait_for(self, offset: int, size: int) -> None:
         _sync_range(self._file, offset, size, _WAIT_BEFORE | _WRITE | _WAIT_AFTER)
-        if hasattr(os, "posix_fadvise"):
+        if self._drop and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file, offset, size, os.POSIX_FADV_DONTNEED)
 
 

@@ -33,9 +33,11 @@ _ROOMS = {  # the workspace's folders -> names of finished files in them, as reg
     r"conformed": r"(lossless|remuxed(-flac)?)-[0-9a-f]{16}\.mkv",
     r"finished": r"[0-9a-f]{64}\.json",
     r"inputs": r"[0-9a-f]{16}/[^.][^/]*",  # <URL and its state>/<name>
+    r"locks": r"(?!)",  # nothing but locks
 }
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part.*|\.\d+\.probe")
-_LOCK = re.compile(r"\..+\.lock")
+_LOCK = re.compile(r".+\.lock")
+_KEY = re.compile(r"[\w-]+-[0-9a-f]{64}")
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|local")
 
 
@@ -97,7 +99,7 @@ def sweep_workspace(root: Path, limits: SweepLimits, dry_run: bool = False, now:
     files, temporaries, lock_files = _look(root)
     total = sum(file.size_bytes for file in files)
     protected_since = min([idle, *_live_runs(root, idle)]) - ACCESS_LAG_SECONDS
-    chosen = _beyond(files, limits, now, protected_since)
+    chosen = _beyond(root, files, limits, now, protected_since)
     stale = [file for file in temporaries if file.used < min(idle, now - TEMPORARY_SECONDS)]
     gone, broken = _delete(chosen, dry_run), _delete(stale, dry_run)
     freed = sum(file.size_bytes for file in gone)
@@ -140,7 +142,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names)
 
 
-def _beyond(files: list[_File], limits: SweepLimits, now: float, protected_since: float) -> list[_File]:
+def _beyond(root: Path, files: list[_File], limits: SweepLimits, now: float, protected_since: float) -> list[_File]:
     """Files past their age, then the longest unused ones until the rest is within the size."""
     expired = now - limits.older_than_days * DAY_SECONDS
     excess = sum(file.size_bytes for file in files) - (float("inf") if limits.max_gib is None else limits.max_gib * GIB)
@@ -148,10 +150,17 @@ def _beyond(files: list[_File], limits: SweepLimits, now: float, protected_since
     for file in sorted(files, key=lambda file: file.used):
         if file.used >= protected_since or (file.used >= expired and excess <= 0):
             break
-        if not locks.is_held(file.path.with_name(f".{file.path.name}.lock")):
+        if not any(map(locks.is_held, _locks_of(file.path, root))):
             chosen.append(file)
             excess -= file.size_bytes
     return chosen
+
+
+def _locks_of(path: Path, root: Path) -> Iterator[Path]:
+    """The locks under which a file may be made: its own, and that of its key."""
+    yield path.with_name(f".{path.name}.lock")
+    if key := _KEY.match(path.name):
+        yield root / "locks" / f"{key[0]}.lock"
 
 
 def _live_runs(root: Path, idle: float) -> Iterator[float]:

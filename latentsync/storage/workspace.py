@@ -15,7 +15,7 @@ from latentsync.storage import locks
 from latentsync.storage.atomic import explained, private_folder
 from latentsync.storage.locations import is_url, normalised
 
-ROOMS = ("conformed", "finished", "inputs", "results", "runs")  # folders beside those of the sources
+ROOMS = ("conformed", "finished", "inputs", "locks", "results", "runs")  # folders beside those of the sources
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,19 @@ class Workspace:
             private_folder(self.root)
             for room in ROOMS:
                 private_folder(self.root / room)
+            probe = self.root / f".{os.getpid()}.probe"
+            probe.touch(mode=0o600)
+            probe.unlink()
 
     def path(self, source: str, stage: str, name: str) -> Path:
         """Place of a file; its folder exists afterwards."""
         path = self.root / source[:16] / stage / name
         private_folder(path.parent)
         return path
+
+    def used_bytes(self, source: str) -> int:
+        """Bytes of what has been made from a source so far."""
+        return sum(path.stat().st_size for path in (self.root / source[:16]).rglob("[!.]*") if path.is_file())
 
     def keep(self, path: Path) -> Artefact:
         """Describe a finished file, after copying it to the remote root."""

@@ -114,7 +114,8 @@ def test_bad_input_is_refused_by_name_and_fact(
         (("-o", "OUT", "--report-dir", "/proc/report"), "/proc/report"),
         (("-o", "OUT", "--config", "CONFIG"), "a group of settings is expected"),
         (("-o", "OUT", "--engine", "magic"), "latentsync-1.6"),
-        (("-o", "OUT", "--disk-profile", "floppy"), "known are pl0, ssd"),
+        (("-o", "OUT", "--disk-profile", "../engines/warp"), "is unknown"),
+        (("-o", "OUT", "--disk-profile", "floppy"), "known are autopl, pl0, pl1, ssd"),
         (("-o", "OUT", "--runner", "dask"), "dask_address"),
     ],
 )

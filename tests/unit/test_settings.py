@@ -79,7 +79,43 @@ def test_options_of_an_engine_go_over_those_of_the_file_one_by_one(tmp_path: Pat
     assert (own.steps, own.seed) == (5, 3)
 
 
-def test_an_unknown_disk_profile_lists_the_known_ones() -> None:
-    assert disk_profile("pl0")
-    with pytest.raises(InputError, match="pl0, ssd"):
-        disk_profile("floppy")
+@pytest.mark.parametrize("name", ["floppy", "../engines/warp", "", "PL0"])
+def test_an_unknown_disk_profile_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(InputError, match=r"known are autopl, pl0, pl1, ssd, or name a \.yaml file"):
+        disk_profile(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "disk_gib", "mb", "writes"),
+    [
+        ("pl0", 100, 150 / 180 * 125, 2400),
+        ("pl0", 320, 150, 0.8 * 5640),
+        ("pl0", 2000, 150, 8000),
+        ("pl1", 100, 290 / 350 * 170, 0.8 * 6800),
+        ("autopl", 2000, 290, 40000),
+        ("ssd", 100, 400, 40000),
+    ],
+)
+def test_a_profile_takes_its_share_of_a_disk_of_any_size(name: str, disk_gib: float, mb: float, writes: float) -> None:
+    disk = disk_profile(name, disk_gib)
+    assert (disk.write_mb_per_second, disk.writes_per_second) == pytest.approx((mb, writes))
+
+
+def test_a_profile_of_ones_own_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text("write_mb_per_second: 20\nwrites_per_second: 500\n")
+    monkeypatch.chdir(tmp_path)
+    name = load_settings(None, {"run": {"disk_profile": "./mine.yaml"}}).run.disk_profile
+    monkeypatch.chdir("/")
+    assert disk_profile(name).write_mb_per_second == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "No such file"), ("name: warp", "no disk profile: .*write_mb_per_second"), ("- 1", "expected groups")],
+)
+def test_a_file_that_is_no_profile_is_refused_by_name(tmp_path: Path, content: str | None, told: str) -> None:
+    path = tmp_path / "mine.yaml"
+    if content:
+        path.write_text(content)
+    with pytest.raises(InputError, match=rf"mine\.yaml: {told}"):
+        disk_profile(str(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from latentsync.errors import InputError
+from latentsync.storage import locks
 from latentsync.storage.atomic import whole_file
 from latentsync.storage.sweep import DAY_SECONDS, GIB, SweepLimits, Swept, sweep_workspace
 from latentsync.storage.workspace import Workspace
@@ -143,3 +144,16 @@ def test_folders_that_have_long_been_empty_go(tmp_path: Path) -> None:
 def test_a_missing_workspace_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: no such workspace; set work_dir"):
         sweep(tmp_path / "nowhere")
+
+
+def test_what_is_made_under_the_lock_of_its_key_stays(tmp_path: Path) -> None:
+    key = f"generate-{'ab' * 32}"
+    clip = put(tmp_path / SOURCE / "generate" / f"{key}.mkv", days=40)
+    lock = put(tmp_path / "locks" / f"{key}.lock", days=40)
+    with locks.hold(lock):
+        sweep(tmp_path)
+        assert clip.exists()
+        assert lock.exists()
+    sweep(tmp_path)
+    assert not clip.exists()
+    assert not lock.exists()
