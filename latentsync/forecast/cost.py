@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.engines.registry import uses_gpu
 from latentsync.faces.detect import DETECTION_DTYPE
-from latentsync.faces.track import TRACK_DTYPE, windows
+from latentsync.faces.track import TRACK_DTYPE
 from latentsync.forecast.bench_figures import BenchFigure
 from latentsync.forecast.records import Cost
 from latentsync.forecast.trial import Trial
+from latentsync.forecast.voice import ranges
 from latentsync.job import Job
-from latentsync.segments.plan import plan_segments
+from latentsync.segments.plan import plan_segments, window_grid
+from latentsync.segments.windows import touching
 
 # Measured on two cores of a Xeon at 2.1 GHz; of a job of minutes, all of this together is a few per cent.
 START_CPU_SECONDS = 11.0  # imports, and Prefect's temporary server
@@ -33,19 +34,22 @@ class Work:
 
     segments: int
     windows: int  # generated, overlaps included
-    pasted_frames: int
+    generated_frames: int  # in these windows
     source_frames: int  # that are looked at for faces
 
 
-def amount_of_work(job: Job, usable: np.ndarray) -> Work:
-    """From whether the frame at each output frame with voice (N,) has a usable face."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], usable, [False]]).astype(np.int8))).reshape(-1, 2)
-    grid = windows([(int(start), int(end)) for start, end in edges], WINDOW_FRAMES)
+def amount_of_work(job: Job, usable: np.ndarray, is_open: np.ndarray) -> Work:
+    """From what is known of each output frame with voice: a usable face (N,), its mouth open (N,)."""
+    grid = window_grid(job, ranges(usable), is_open)
     cut = job.settings.segments
     segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * job.timeline.fps), cut.overlap_frames)
-    touched = sum(int(((grid[:, 1] > one.start) & (grid[:, 0] < one.clip_end)).sum()) for one in segments)
-    looked_at = int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1
-    return Work(len(segments), touched, int(usable.sum()), looked_at)
+    met = [grid[touching(grid, segment.start, segment.clip_end)] for segment in segments]
+    return Work(
+        segments=len(segments),
+        windows=sum(map(len, met)),
+        generated_frames=sum(int((part[:, 1] - part[:, 0]).sum()) for part in met),
+        source_frames=int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1,
+    )
 
 
 def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Cost:
@@ -58,7 +62,7 @@ def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Co
         + SOUND_CPU_SECONDS * float(frames / job.timeline.fps)
         + trial.voice_seconds
         + trial.find.of(chunks, work.source_frames)
-        + trial.generate.of(segments, work.windows * WINDOW_FRAMES)
+        + trial.generate.of(segments, work.generated_frames)
         + trial.render.of(segments, frames)
     )
     on_gpu = uses_gpu(job.settings.engine)

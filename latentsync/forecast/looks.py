@@ -18,6 +18,7 @@ from latentsync.media.container import describe
 from latentsync.media.decode import read_samples
 from latentsync.media.packets import walk_packets
 from latentsync.records import VideoInfo
+from latentsync.segments.silence import are_open
 
 INTERVAL_SECONDS = Fraction(1, 2)
 SAMPLES_MAX = 2000  # of longer videos the samples lie further apart
@@ -36,6 +37,7 @@ class Sighting:
     box: Box
     sharpness: float
     picture: bytes
+    is_open: bool = True  # its mouth
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,14 @@ def stretches(looks: list[Look], interval_seconds: float) -> list[Stretch]:
 def _look(seconds: float, rgb: np.ndarray, scale: float, faces: list[Face], change: float) -> Look:
     judged = [(face, defect(replace(face, box=face.box / scale))) for face in faces]
     judged.sort(key=lambda pair: pair[0].box[0] - pair[0].box[2])
-    usable = [_sighting(rgb, face.box, scale) for face, wrong in judged if not wrong]
+    usable = [_sighting(rgb, face, scale) for face, wrong in judged if not wrong]
     if not usable:
         return Look(seconds, [], judged[0][1] if judged and judged[0][1] else "no face", change)
     return Look(seconds, usable, "blurred" if usable[0].sharpness < BLURRED else "", change)
 
 
-def _sighting(rgb: np.ndarray, box: np.ndarray, scale: float) -> Sighting:
-    face = _cut(rgb, box, margin=0)
+def _sighting(rgb: np.ndarray, found: Face, scale: float) -> Sighting:
+    box, face = found.box, _cut(rgb, found.box, margin=0)
     height = max(1, round(SHARPNESS_PX * face.shape[0] / face.shape[1]))
     grey = cv2.cvtColor(cv2.resize(face, (SHARPNESS_PX, height), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     shown = _cut(rgb, box, THUMBNAIL_MARGIN)
@@ -114,7 +116,8 @@ def _sighting(rgb: np.ndarray, box: np.ndarray, scale: float) -> Sighting:
     small = cv2.cvtColor(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
     left, top, right, bottom = (float(edge) / scale for edge in box)
     jpeg = cv2.imencode(".jpg", small)[1].tobytes()
-    return Sighting((left, top, right, bottom), float(cv2.Laplacian(grey, cv2.CV_64F).var()), jpeg)
+    sharpness = float(cv2.Laplacian(grey, cv2.CV_64F).var())
+    return Sighting((left, top, right, bottom), sharpness, jpeg, bool(are_open(found.mouth[None])[0]))
 
 
 def _cut(rgb: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:

@@ -92,7 +92,9 @@ def _cost(job: Job, looks: list[Look], sampling: Sampling, faces: Faces) -> tupl
         resolution_px(job.settings.engine)
     except WeightsError:  # told already
         return None, problems
-    work = amount_of_work(job, _usable_frames(job, looks, sampling))
+    nearest = _nearest_looks(job, looks, sampling)
+    usable, is_open = (np.array([here(look) for look in looks])[nearest] for here in (_is_usable, _is_open))
+    work = amount_of_work(job, usable, is_open)
     start = _first_good_frame(job, looks)
     with TemporaryDirectory() as folder:
         trial = try_stages(job, start, Path(folder))
@@ -101,12 +103,19 @@ def _cost(job: Job, looks: list[Look], sampling: Sampling, faces: Faces) -> tupl
     return cost, problems + [reason for reason in [_disk(job, cost)] if reason]
 
 
-def _usable_frames(job: Job, looks: list[Look], sampling: Sampling) -> np.ndarray:
-    """Whether each output frame with voice (N,) has a usable face, by the sample nearest to its source frame."""
-    usable = np.array([bool(look.faces) for look in looks])
+def _nearest_looks(job: Job, looks: list[Look], sampling: Sampling) -> np.ndarray:
+    """Which look shows best what each output frame with voice (N,) will show."""
     source = job.timeline.source_indices(0, job.timeline.voice_frames)
     nearest = np.rint(source / float(job.video.fps * sampling.interval_seconds)).astype(int)
-    return usable[np.minimum(nearest, len(usable) - 1)]
+    return np.minimum(nearest, len(looks) - 1)
+
+
+def _is_usable(look: Look) -> bool:
+    return bool(look.faces)
+
+
+def _is_open(look: Look) -> bool:
+    return bool(look.faces) and look.faces[0].is_open
 
 
 def _first_good_frame(job: Job, looks: list[Look]) -> int:

@@ -17,15 +17,17 @@ from latentsync.engines.registry import load_engine, resolution_px, uses_gpu
 from latentsync.faces.align import align_face, to_aligned
 from latentsync.faces.detect import find_faces
 from latentsync.faces.detectors.registry import detector_spec
-from latentsync.faces.track import build_track, runs, windows
+from latentsync.faces.track import build_track, runs
 from latentsync.job import Job
 from latentsync.media.decode import read_range, read_rgb
 from latentsync.media.encode import FaceClipWriter, VideoClipWriter
 from latentsync.media.frames import Frame
 from latentsync.records import Artefact, ClipFile, Segment
-from latentsync.segments.faces import FaceSource, generate_faces
-from latentsync.segments.render import RenderSource, render_frames
+from latentsync.segments.faces import generate_faces
+from latentsync.segments.render import render_frames
+from latentsync.segments.source import Source
 from latentsync.segments.voice import extract_voice
+from latentsync.segments.windows import cover
 
 FEW_FRAMES, FRAMES = WINDOW_FRAMES, 4 * WINDOW_FRAMES
 
@@ -69,7 +71,7 @@ def try_stages(job: Job, start: int, folder: Path) -> Trial:
     what each task costs.
     """
     available = job.video.frames - start
-    few, many = (_Source(job, start, min(frames, available), folder) for frames in (FEW_FRAMES, FRAMES))
+    few, many = (_Stretch(job, start, min(frames, available), folder) for frames in (FEW_FRAMES, FRAMES))
     voice = [_cpu(few.voice) for _ in range(2)][-1]
     steps = ("find", "generate", "render")
     _, less, more = ([_cpu(getattr(source, step)) for step in steps] for source in (few, few, many))
@@ -86,7 +88,7 @@ def _cost(few: int, less: float, many: int, more: float) -> StageCost:
     return StageCost(max(less - few * frame, 0.0), frame)
 
 
-class _Source:
+class _Stretch:
     """``frames`` frames from ``start`` of the job's video as a small job of their own, counted from 0."""
 
     def __init__(self, job: Job, start: int, frames: int, folder: Path) -> None:
@@ -109,26 +111,26 @@ class _Source:
             extract_voice(self.job, load_engine(self.job.settings.engine), self.features)
 
     def generate(self) -> None:
-        track = np.load(self.track)
-        source = FaceSource(self._read, np.arange, track, self._windows(track), self.resolution_px)
+        source = self._source()
         with FaceClipWriter(self.faces, self.resolution_px, self.frames) as clip:
-            for face in generate_faces(source, self._session(track), 0, self.frames, 1):
+            for face in generate_faces(source, self._session(source.track), 0, self.frames, 1):
                 clip.write(face)
 
     def render(self) -> None:
-        track = np.load(self.track)
-        source = RenderSource(self._read, np.arange, track, self._windows(track), self.resolution_px)
         clip = ClipFile(file=Artefact.of(self.faces), start=0, end=self.frames)
         segment = Segment(index=0, start=0, end=self.frames, clip_end=self.frames)
         with VideoClipWriter(self.rendered, self.job.video, self.frames, self.job.settings.encode) as out:
-            for frame in render_frames(source, segment, clip, None):
+            for frame in render_frames(self._source(), segment, clip, None):
                 out.write(frame)
 
     def _read(self, start: int, end: int) -> Generator[Frame]:
         return read_range(self.job.video, self.start + start, self.start + end)
 
-    def _windows(self, track: np.ndarray) -> np.ndarray:
-        return windows(runs(track, np.arange(self.frames)), WINDOW_FRAMES)
+    def _source(self) -> Source:
+        track = np.load(self.track)
+        grid = cover(runs(track, np.arange(self.frames)), np.ones(self.frames, bool), 1)
+        opacity = np.where(track["face"], np.uint8(255), np.uint8(0))
+        return Source(self._read, np.arange, track, grid, opacity, self.resolution_px)
 
     def _session(self, track: np.ndarray) -> Session:
         if uses_gpu(self.job.settings.engine):

@@ -29,14 +29,22 @@ def plan_windows(job: Job, track: np.ndarray) -> Windows:
 
     ``track`` is (M,) faces.track.TRACK_DTYPE.
     """
-    timeline, fps = job.timeline, job.timeline.fps
+    timeline = job.timeline
     indices = timeline.source_indices(0, timeline.voice_frames)
-    ranges, moving = runs(track, indices), np.ones(timeline.voice_frames, bool)
+    ranges = runs(track, indices)
+    grid = window_grid(job, ranges, open_mouths(track)[indices])
+    return Windows(grid, paste_opacity(ranges, grid, timeline.frames, timeline.fps))
+
+
+def window_grid(job: Job, ranges: list[tuple[int, int]], is_open: np.ndarray) -> np.ndarray:
+    """The (W, 2) windows over unbroken ``ranges`` of output frames, for what is said there.
+
+    ``is_open`` (N,) bool tells the frames with voice in which the source's mouth is open.
+    """
+    fps, moving = job.timeline.fps, np.ones(job.timeline.voice_frames, bool)
     if job.settings.segments.silence == "keep":
-        loudness = frame_loudness_db(job.audio, fps, timeline.voice_frames)
-        moving = must_move(loudness, open_mouths(track)[indices], fps)
-    grid = cover(ranges, moving, round(LEAST_KEPT_SECONDS * fps))
-    return Windows(grid, paste_opacity(ranges, grid, timeline.frames, fps))
+        moving = must_move(frame_loudness_db(job.audio, fps, len(moving)), is_open, fps)
+    return cover(ranges, moving, round(LEAST_KEPT_SECONDS * fps))
 
 
 def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap_frames: int) -> list[Segment]:

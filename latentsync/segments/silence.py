@@ -38,13 +38,13 @@ def is_speaking(loudness_db: np.ndarray) -> np.ndarray:
 def open_mouths(track: np.ndarray) -> np.ndarray:
     """(M,) bool: the frames of a track (faces.track.TRACK_DTYPE) whose lips do not touch."""
     blocks = (track["mouth"][start : start + BLOCK_FRAMES] for start in range(0, len(track), BLOCK_FRAMES))
-    return np.concatenate([_gaps(block) > CLOSED_GAP for block in blocks])
+    return np.concatenate([are_open(block) for block in blocks])
 
 
-def _gaps(mouth: np.ndarray) -> np.ndarray:
-    """(F,) distance of the inner lips' middles, in widths of the mouth; ``mouth`` (F, K, 2)."""
+def are_open(mouth: np.ndarray) -> np.ndarray:
+    """(F,) bool: whether the lips of each mouth (F, K, 2) do not touch."""
     gap, width = mouth[:, _BELOW] - mouth[:, _ABOVE], mouth[:, _RIGHT] - mouth[:, _LEFT]
-    return np.linalg.norm(gap, axis=1) / np.maximum(np.linalg.norm(width, axis=1), 1)
+    return np.linalg.norm(gap, axis=1) / np.maximum(np.linalg.norm(width, axis=1), 1) > CLOSED_GAP
 
 
 def paste_opacity(ranges: list[tuple[int, int]], windows: np.ndarray, frames: int, fps: Fraction) -> np.ndarray:

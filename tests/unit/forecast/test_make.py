@@ -93,7 +93,7 @@ def test_the_command_prints_json_and_ends_with_the_reason(numbered, voice, capsy
 def test_seconds_and_price_of_a_gpu_come_from_the_bench(numbered, voice):
     settings = Settings(engine=GPU, run={"gpu_price_per_hour": 3.6})
     job = job_of(str(numbered), str(voice), settings)
-    work = amount_of_work(job, np.ones(job.timeline.voice_frames, bool))
+    work = amount_of_work(job, *2 * [np.ones(job.timeline.voice_frames, bool)])
     unknown = predict(job, work, TRIAL, None)
     assert (unknown.gpu_seconds, unknown.price, unknown.wall_seconds) == (None, None, None)
     known = predict(job, work, TRIAL, BenchFigure("a GPU", 2.0, 60.0, 5300))
@@ -108,18 +108,20 @@ def test_frames_without_a_face_take_no_windows_and_overlaps_count_twice(numbered
     settings = Settings(segments={"segment_seconds": 1.28, "overlap_frames": 16})
     job = job_of(str(numbered), str(voice), settings)
     usable = np.ones(job.timeline.voice_frames, bool)
-    whole = amount_of_work(job, usable)
-    usable[:40] = False
+    whole = amount_of_work(job, usable, usable)
+    part = usable.copy()
+    part[:40] = False
     assert whole.segments == 3
     assert whole.windows == 5 + 2
-    assert amount_of_work(job, usable).pasted_frames == 35
-    assert amount_of_work(job, usable).windows < whole.windows
+    assert whole.generated_frames == 75 + 16 + 11
+    assert amount_of_work(job, part, usable).windows < whole.windows
+    assert amount_of_work(job, usable, ~usable).windows == whole.windows  # this voice never pauses
 
 
 def test_cost_grows_with_the_work(numbered, voice):
     job = job_of(str(numbered), str(voice), Settings())
-    work = amount_of_work(job, np.ones(job.timeline.voice_frames, bool))
-    longer = replace(work, windows=10 * work.windows, source_frames=10 * work.source_frames)
+    work = amount_of_work(job, *2 * [np.ones(job.timeline.voice_frames, bool)])
+    longer = replace(work, generated_frames=10 * work.generated_frames, source_frames=10 * work.source_frames)
     assert predict(job, longer, TRIAL, None).cpu_seconds > predict(job, work, TRIAL, None).cpu_seconds + 10
 
 
