@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from latentsync.engines.diffusion.published import RELEASES, ReleaseName
-from latentsync.errors import WeightsError
+from latentsync.engines.settings import ENGINES
+from latentsync.errors import InputError, WeightsError
 
 weights = App(name="weights")
 console = Console(highlight=False, soft_wrap=True)
@@ -52,13 +52,17 @@ def fetch(
     folder: Annotated[Path, Parameter(help="Folder to download into")],
     /,
     *,
-    repository: Annotated[ReleaseName, Parameter(help="Repository on the hub")] = "ByteDance/LatentSync-1.6",
+    engine: Annotated[str, Parameter(help="Engine that they are for")] = "latentsync-1.6",
 ) -> None:
-    """Download UNet, whisper and VAE at their pinned commits; what was begun is continued.
+    """Download an engine's weights at their pinned commits; what was begun is continued.
 
     HF_TOKEN, HF_HOME, HF_ENDPOINT (a mirror) and HTTPS_PROXY count as for every user of the Hugging Face hub.
     """
-    from latentsync.engines.diffusion.download import fetch as download
-
-    download(RELEASES[repository], folder)
+    try:
+        download = ENGINES.find(engine).fetch
+    except ValueError as error:
+        raise InputError(f"--engine {error}") from error
+    if download is None:
+        raise InputError(f"--engine {engine}: it has no weights to fetch")
+    download(folder)
     console.print(f"{folder}: complete")

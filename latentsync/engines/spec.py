@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from latentsync.engines.protocol import Engine
@@ -26,6 +27,7 @@ class EngineSpec(Generic[Own]):
     load: Callable[[Own, int], Engine]  # on the GPU of this index, if it uses one
     load_random: Callable[[Own, int], Engine] | None = None  # without files, for measurements; None: ``load``
     check: Callable[[Own], None] = lambda own: None  # WeightsError when files are not whole
+    fetch: Callable[[Path], None] | None = None  # downloads its weights into a folder; None: it has none to fetch
     uses_gpu: Callable[[Own], bool] = lambda own: False  # while it generates
     sees_whole_clip: bool = False  # its faces depend on more of the clip's mouths than those of their window
     version: int = 1  # of its code: one more whenever equal settings make other faces than before

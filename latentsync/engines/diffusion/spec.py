@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from latentsync.engines.diffusion.published import RELEASES, ReleaseName
 from latentsync.engines.protocol import Engine
 from latentsync.engines.spec import EngineSpec
 from latentsync.errors import WeightsError
@@ -72,8 +73,8 @@ def weights_folder(settings: LatentSyncSettings) -> Path:
     return settings.weights
 
 
-def _spec(name: str, made_for_px: int | None = None) -> EngineSpec[LatentSyncSettings]:
-    """The engine for weights of one resolution, or for those of any."""
+def _spec(name: str, release: ReleaseName, made_for_px: int | None = None) -> EngineSpec[LatentSyncSettings]:
+    """The engine for weights of one resolution, or for those of any; ``release`` are those to fetch."""
 
     def resolution_px(settings: LatentSyncSettings) -> int:
         from latentsync.engines.diffusion.checkpoints import resolution_of
@@ -90,6 +91,11 @@ def _spec(name: str, made_for_px: int | None = None) -> EngineSpec[LatentSyncSet
 
         return LatentSyncEngine.random(settings, resolution_px=made_for_px or 512, gpu=gpu)
 
+    def fetch(folder: Path) -> None:
+        from latentsync.engines.diffusion.download import fetch
+
+        fetch(RELEASES[release], folder)
+
     return EngineSpec(
         name=name,
         settings=LatentSyncSettings,
@@ -98,6 +104,7 @@ def _spec(name: str, made_for_px: int | None = None) -> EngineSpec[LatentSyncSet
         load=load,
         load_random=load_random,
         check=_check,
+        fetch=fetch,
         uses_gpu=lambda settings: settings.device != "cpu",
         libraries=("torch", "diffusers", "transformers", "numpy", "opencv-contrib-python"),
         where_or_how_fast=WHERE_OR_HOW_FAST,
@@ -112,6 +119,6 @@ def _check(settings: LatentSyncSettings) -> None:
         raise WeightsError("; ".join(findings))
 
 
-LATENTSYNC = _spec("latentsync")
-LATENTSYNC_16 = _spec("latentsync-1.6", 512)
-LATENTSYNC_15 = _spec("latentsync-1.5", 256)
+LATENTSYNC = _spec("latentsync", "ByteDance/LatentSync-1.6")
+LATENTSYNC_16 = _spec("latentsync-1.6", "ByteDance/LatentSync-1.6", 512)
+LATENTSYNC_15 = _spec("latentsync-1.5", "ByteDance/LatentSync-1.5", 256)
