@@ -60,8 +60,10 @@ def lipsync(
                 renders.append(later(render.submit(job, job_plan, ready, faces[ready.index], before, earlier)))
 
         run.wait_for_all()
+        run.drop_work(generate)
         joined = join.submit(job, job_plan, renders)
         published = run.wait(publish.submit(job, later(joined)))
         if folder := watch.pictures_folder(settings.run.report_dir):
             run.wait(pictures.submit(job, job_plan, later(joined), folder))
+        run.drop_work(render, join)
         return make_report(run, job, job_plan, published, watch.memory_peaks)

@@ -104,6 +104,11 @@ class RunSettings(Group):
     retries: int = Field(default=3, ge=0, le=10, description="Retries of a task after a passing failure")
     retry_seconds: float = Field(default=2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
     cache: bool = Field(default=True, description="Reuse finished work of earlier runs")
+    keep_work: bool = Field(
+        default=True,
+        description="Keep face clips and renders for later runs, within what the sweep leaves; "
+        "otherwise they go as soon as nothing in this run needs them",
+    )
     report_dir: Location = Field(
         default="",
         description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",

@@ -23,7 +23,7 @@ from latentsync.storage.workspace import Workspace
 from tasks.leaving import leave
 from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
-from tasks.results import Done, Records, RecordSerializer
+from tasks.results import Done, Records, RecordSerializer, files_in
 from tasks.runners import runner_of
 from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
@@ -197,6 +197,15 @@ class Run:
                 raise error
         if errors:
             raise SegmentsFailed({name: _reason(error) for name, error in errors.items()}, self.id)
+
+    def drop_work(self, *stages: Stage[..., Any]) -> None:
+        """Delete the files that nothing needs any more, those of ``stages``, unless they are kept for later runs."""
+        root = Workspace.at(self.settings.run.work_dir).root
+        for item in self.submitted.values():
+            if item.stage in stages and item.result and not self.settings.run.keep_work:
+                for file in files_in([item.result.value]):
+                    if file.path.is_relative_to(root):
+                        file.path.unlink(missing_ok=True)
 
     def result_of(self, stage: str) -> Any:
         """The value of a stage that has one task and has ended well, else None."""

@@ -90,3 +90,13 @@ def test_without_the_cache_everything_is_made_again(clip: Clip, work_dir: Path, 
     everything = [segment.index for segment in first.segments]
     assert made(again, "generate") == made(again, "render") == everything
     assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "first.mp4").read_bytes()
+
+
+def test_work_that_is_not_kept_goes_and_can_be_made_again(clip: Clip, tmp_path: Path) -> None:
+    for name in ("first.mp4", "again.mp4"):
+        report = run(clip, tmp_path / "work", tmp_path / name, run={"keep_work": False})
+        assert made(report, "generate") == made(report, "render") == [segment.index for segment in report.segments]
+        left = {path.parent.name for path in (tmp_path / "work").glob(f"{SOURCE}/*/*") if path.is_file()}
+        assert left.isdisjoint({"generate", "render", "join"})
+        assert {"faces", "track"} <= left
+    assert (tmp_path / "first.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,18 @@ def test_publishers_to_one_folder_go_one_after_the_other(source, destination):
 
     publish(source, destination, DISK, clock=lambda: 0.0, sleep=ask_for_the_lock)
     assert len(locked) == 2 * 6  # at both waits (bytes, operations) before each of the six chunks
+
+
+def test_two_publishers_of_one_file_leave_that_of_one_of_them(source, destination):
+    other = source.with_name("other.mp4")
+    other.write_bytes(os.urandom(3 * MIB))
+    threads = [threading.Thread(target=publish, args=[path, destination, DISK]) for path in (source, other) * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert destination.read_bytes() in (source.read_bytes(), other.read_bytes())
+    assert names(destination.parent) == [destination.name]
 
 
 def test_too_little_space_is_refused_with_the_numbers(destination):
