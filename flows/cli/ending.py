@@ -1,5 +1,6 @@
 """How the command ends: 0 done, 2 bad input, 1 failed, 130 and 143 stopped by SIGINT and SIGTERM; one line says why."""
 
+import errno
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from cyclopts import CycloptsError
 from flows.cli.console import tell
 from latentsync.errors import InputError, LipsyncError, WeightsError
 from tasks.leaving import leave
+
+NO_SUCH_PLACE = (errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 
 
 class Terminated(KeyboardInterrupt):
@@ -25,6 +28,10 @@ def run_to_the_end(command: Callable[[], int | None]) -> int:
         return _told(2, "error", error)
     except LipsyncError as error:
         return _told(1, "failed", error)
+    except OSError as error:
+        if error.errno not in NO_SUCH_PLACE:
+            raise
+        return _told(2, "error", f"{error.filename}: {error.strerror}; choose another path")
     except KeyboardInterrupt as error:
         leave(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     except Exception as error:

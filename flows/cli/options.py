@@ -22,7 +22,11 @@ Result = TypeVar("Result", bound=int | None)  # an exit code; none is 0
 YAML_KINDS = (dict, list, tuple)
 EMPTY = (None, "", {}, [], ())
 ConfigFile = Annotated[Path | None, Parameter(help="YAML or JSON file with settings in groups; options win over it")]
-PEOPLE_SAY: dict[tuple[str, ...], str] = {("faces", "choice"): "face", ("engine", "options"): "engine_options"}
+PEOPLE_SAY: dict[tuple[str, ...], str] = {  # what a person would call the option
+    ("engine", "options"): "engine_options",
+    ("faces", "choice"): "face",
+    ("mark", "metadata"): "mark",
+}
 SAY_NOTHING_ALONE = {("mark",)}  # groups whose options carry the group's name, such as --mark-key
 
 
@@ -37,7 +41,7 @@ class Setting:
     @property
     def short(self) -> str:
         """Its name as an option: that of the field; a field called name goes by its group."""
-        if self.path[:-1] in SAY_NOTHING_ALONE:
+        if self.path[:-1] in SAY_NOTHING_ALONE and self.path not in PEOPLE_SAY:
             return self.long
         return PEOPLE_SAY.get(self.path) or (self.path[-2] if self.path[-1] == "name" else self.path[-1])
 

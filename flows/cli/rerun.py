@@ -18,6 +18,9 @@ from flows.lipsync import lipsync
 from latentsync.errors import InputError
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
+from tasks.stages import STAGES
+
+PAGE = 200  # the most that the server gives at once
 
 
 def rerun(
@@ -43,6 +46,7 @@ def run_again(run: str, segments: Sequence[int]) -> Report | str:
     with get_client(sync_client=True) as client:
         found = _find(client, run)
         _check(found, run, alone=bool(segments) or not found.deployment_id)
+        _check_segments(client, found, segments)
         if found.deployment_id:
             return _queue(client, found, segments)
     given = found.parameters
@@ -62,6 +66,23 @@ def _check(found: FlowRun, run: str, alone: bool) -> None:
         raise InputError(f"run {run} is not over ({found.state_name}); wait for its end, or cancel it")
     if alone and not {"video", "audio", "output"} <= set(found.parameters):
         raise InputError(f"run {run} is no single job; rerun that of one pair, or run the batch again")
+
+
+def _check_segments(client: SyncPrefectClient, found: FlowRun, segments: Sequence[int]) -> None:
+    """Refuse to make a segment again that the run never had."""
+    known = _segments(client, found) if segments else set()
+    if known and (unknown := set(segments) - known):
+        raise InputError(f"--segments {sorted(unknown)}: run {found.name} has segments {min(known)} to {max(known)}")
+
+
+def _segments(client: SyncPrefectClient, found: FlowRun) -> set[int]:
+    """Indices of the segments that a run has worked on."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[found.id]))
+    names: list[str] = []
+    while page := client.read_task_runs(flow_run_filter=of_run, limit=PAGE, offset=len(names)):
+        names += [task.name for task in page]
+    numbered = (name.rpartition("-") for name in names)
+    return {int(number) for stage, _, number in numbered if stage in STAGES and STAGES[stage].per_segment}
 
 
 def _find(client: SyncPrefectClient, run: str) -> FlowRun:

@@ -36,6 +36,7 @@ class Artifacts:
         self._pictures: list[Path] = []
         self._shown: list[_Kept] = []
         self._client: SyncPrefectClient | None = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         if FlowRunContext.get():
@@ -56,6 +57,7 @@ class Artifacts:
             kept.show(stages)
 
     def __exit__(self, *error: object) -> None:
+        self._ended = True
         for kept in self._shown:
             kept.finish()
         if self._client:
@@ -71,7 +73,7 @@ class Artifacts:
         segments = [stage for name, stage in stages.items() if self._run.tallies[name].stage.per_segment]
         done, total = sum(stage.done for stage in segments), sum(stage.total for stage in segments)
         lines = [f"- {name}: {stage.done} of {stage.total} {stage.note}" for name, stage in stages.items()]
-        speed = self._rate.describe(done, total, len(segments)) if segments else ""
+        speed = self._rate.describe(done, total, len(segments)) if segments and not self._ended else ""
         text = "\n".join(filter(None, [speed, *lines])) or "starting"
         return {"data": 100 * done / total if total else 0.0, "description": text}
 

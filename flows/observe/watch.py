@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from flows.observe.artifacts import Artifacts
+from flows.observe.cancelling import CancelWatch
 from flows.observe.memory_watch import MemoryWatch
 from flows.observe.progress import Following
 from latentsync.review.plots import plot_run
@@ -25,7 +26,7 @@ class Watch:
     def __enter__(self) -> Self:
         self._stack.enter_context(self._memory)
         self._artifacts = self._stack.enter_context(Artifacts(self._run))
-        self._following = self._stack.enter_context(Following(self._run, self._artifacts))
+        self._following = self._stack.enter_context(Following(self._run, self._artifacts, CancelWatch(self._run)))
         return self
 
     def __exit__(self, *error: object) -> None:
