@@ -39,6 +39,10 @@ def run_to_the_end(command: Callable[[], int | None]) -> int:
             raise
         server = "Prefect's server does not answer: start it, or unset PREFECT_API_URL to run without one"
         return _told(1, "failed", server)
+    except BaseException as error:
+        if type(error).__name__ != "TerminationSignal":  # Prefect's, whose handler stands in for ours in a flow
+            raise
+        leave(signal.SIGTERM)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
