@@ -18,7 +18,7 @@ Location = Annotated[str, LOCATION]  # a relative one means the current folder, 
 
 
 class TimingSettings(Group):
-    """Frame rate and what happens when sound and picture differ in length."""
+    """Frame rate, and what happens when sound and picture differ in length or are damaged."""
 
     fps: str = Field(default="25", description="Output frame rate: a number, a fraction such as 30000/1001, or source")
     if_audio_longer: Literal["cut", "loop", "bounce", "hold"] = Field(
@@ -29,6 +29,9 @@ class TimingSettings(Group):
     )
     tail: Literal["silence", "original"] = Field(
         default="silence", description="Sound after the voice has ended, with if_video_longer = keep"
+    )
+    min_complete_percent: int = Field(
+        default=95, ge=0, le=100, description="Refuse a damaged input of which less can be decoded; 0: only warn"
     )
 
     @field_validator("fps")

@@ -53,10 +53,10 @@ def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -
     settings = with_detector(settings)
     refuse_bad_request(video, audio, output, settings)
     disks.limit(output, disk_of(settings, output))
-    limits = UrlLimits.of(settings.run)
-    sound = _kept(workspace, probe_audio(local_file(audio, workspace, limits)))
+    limits, complete = UrlLimits.of(settings.run), settings.timing.min_complete_percent
+    sound = _kept(workspace, probe_audio(local_file(audio, workspace, limits), complete))
     rate, conformed = settings.timing.rate, workspace.root / "conformed"
-    picture = _kept(workspace, prepare_video(local_file(video, workspace, limits), rate, conformed))
+    picture = _kept(workspace, prepare_video(local_file(video, workspace, limits), rate, conformed, complete))
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
     frame_pixels, face_pixels = picture.width_px * picture.height_px, resolution_px(settings.engine) ** 2
     space = Space.of(timeline.frames, frame_pixels, face_pixels)
@@ -95,9 +95,13 @@ def faces_key(job: Job, chunk: Chunk) -> list[object]:
 
 @file_stage("faces-{chunk.index:03d}", faces_key, ".npy")
 def find_faces(out: Path, progress: Progress, job: Job, chunk: Chunk) -> None:
-    """Landmarks in the source frames of a chunk. Raises ``TransientError`` when ffmpeg is killed."""
+    """Landmarks in the source frames of a chunk.
+
+    Raises ``TransientError`` when ffmpeg is killed, ``InputError`` when too many frames are damaged.
+    """
     detector = detector_spec(job.settings.faces.detector)
-    scale, frames = read_rgb(job.video, chunk.start, chunk.end, detector.long_side_px)
+    complete = job.settings.timing.min_complete_percent
+    scale, frames = read_rgb(job.video, chunk.start, chunk.end, detector.long_side_px, min_complete_percent=complete)
     detect_faces(frames, scale, detector.load(), out, progress.frames)
 
 
@@ -147,7 +151,8 @@ def with_detector(settings: Settings) -> Settings:
 def _original_sound(video: VideoInfo, timeline: Timeline, settings: Settings) -> AudioInfo | None:
     """The video's own sound, if it is to be heard after the voice."""
     wanted = settings.timing.tail == "original" and timeline.voice_frames < timeline.frames
-    return probe_audio(video.file.path) if wanted and video.has_audio else None
+    complete = settings.timing.min_complete_percent
+    return probe_audio(video.file.path, complete) if wanted and video.has_audio else None
 
 
 def _kept(workspace: Workspace, info: Info) -> Info:

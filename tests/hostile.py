@@ -3,6 +3,7 @@
 Each maker writes one file from a good clip; `CORPUS` names them with what must happen.
 """
 
+import random
 import struct
 from pathlib import Path
 
@@ -71,4 +72,26 @@ def with_latin1_title(clip: Path, out: Path) -> Path:
     """A title that is no UTF-8."""
     ffmpeg("-i", clip, "-c", "copy", "-metadata", "title=Gr@sse", out)
     out.write_bytes(out.read_bytes().replace(b"Gr@sse", b"Gr\xfcsse"))
+    return out
+
+
+def cut(whole: Path, out: Path, percent: int) -> Path:
+    """The first ``percent`` of a file."""
+    out.write_bytes(whole.read_bytes()[: whole.stat().st_size * percent // 100])
+    return out
+
+
+def with_flipped_bits(whole: Path, out: Path, bits: int) -> Path:
+    """Some bits wrong in the middle of a file, always the same ones."""
+    data, chosen = bytearray(whole.read_bytes()), random.Random(1)
+    for _ in range(bits):
+        data[chosen.randrange(len(data) // 20, len(data) * 8 // 10)] ^= 1 << chosen.randrange(8)
+    out.write_bytes(data)
+    return out
+
+
+def with_samples(out: Path, *values: float) -> Path:
+    """A second of silence in 32-bit floats at 16 kHz, which ends with ``values``."""
+    pcm = struct.pack("<16000f", *[0.0] * (16_000 - len(values)), *values)
+    ffmpeg("-f", "f32le", "-ar", "16000", "-ac", "1", "-i", "pipe:0", "-c:a", "pcm_f32le", out, stdin=pcm)
     return out

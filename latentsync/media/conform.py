@@ -9,6 +9,7 @@ import ffmpeg
 
 from latentsync.errors import InputError
 from latentsync.media.container import Description, describe, enterable, nominal_rate
+from latentsync.media.damage import MIN_COMPLETE_PERCENT, by_bytes, refuse_incomplete
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.opening import media_input
 from latentsync.media.packets import walk_packets
@@ -23,7 +24,9 @@ COPY_PICTURES = {"c:v": "copy", "c:a": "flac"}
 LOSSLESS = {"c:v": "ffv1", "level": 3, "g": 1, "slices": 4, "c:a": "flac"}
 
 
-def prepare_video(path: Path, fps: Fraction | None, work_dir: Path) -> VideoInfo:
+def prepare_video(
+    path: Path, fps: Fraction | None, work_dir: Path, min_complete_percent: int = MIN_COMPLETE_PERCENT
+) -> VideoInfo:
     """Probe ``path``; where it needs it, first write a conformed copy into ``work_dir`` and probe that.
 
     MPEG-TS and other streams without an index are remuxed, without loss and in a second; files of one
@@ -32,9 +35,11 @@ def prepare_video(path: Path, fps: Fraction | None, work_dir: Path) -> VideoInfo
     """
     found = describe(path)
     found.video_stream()  # refuse before any copy is made
+    refuse_incomplete(found.path, by_bytes(found.path), min_complete_percent)
     if not enterable(found):
         found = describe(_remuxed(found, work_dir))
     walked = walk_packets(found, found.video_stream())
+    refuse_incomplete(found.path, walked.complete, min_complete_percent)
     if walked.untimed:
         found = describe(_copy(found, work_dir / _name("retimed", found), LOSSLESS | _at_rate(found)))
         walked = walk_packets(found, found.video_stream())

@@ -5,7 +5,7 @@ time stamp IS the frame index, wherever the demuxer was entered. All readers go 
 ``range_stream``; mixing it with another reader would shift frames on some files.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from math import ceil
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from latentsync.errors import InputError, InternalError
-from latentsync.media.ffmpeg import QUIET, Ffmpeg
+from latentsync.media.damage import MIN_COMPLETE_PERCENT, of, refuse_incomplete
+from latentsync.media.ffmpeg import QUIET, WATCHFUL, Ffmpeg
 from latentsync.media.frames import Frame
 from latentsync.media.opening import media_input
 from latentsync.media.pixels import FAMILIES, layout_of
@@ -40,17 +41,34 @@ def read_range(video: VideoInfo, start: int, stop: int, threads: int = 2) -> Gen
 
 
 def read_rgb(
-    video: VideoInfo, start: int, stop: int, long_side_px: int, threads: int = 2
+    video: VideoInfo,
+    start: int,
+    stop: int,
+    long_side_px: int,
+    threads: int = 2,
+    min_complete_percent: int = MIN_COMPLETE_PERCENT,
 ) -> tuple[float, Generator[np.ndarray]]:
     """Reduced frames for face detection: ``(scale, generator of (h, w, 3) uint8 RGB)``.
 
     The longer side has at most ``long_side_px``; ``scale`` = reduced size / original size.
+    At the end, frames that were decoded with errors are told by a warning, or by an InputError when the
+    video is thereby complete to less than ``min_complete_percent``.
     """
     scale = min(1.0, long_side_px / max(video.width_px, video.height_px))
     width, height = (max(1, round(size * scale)) for size in (video.width_px, video.height_px))
     filters = [f"scale={width}:{height}:flags=area", "format=rgb24"]
-    buffers = _read_source(video, start, stop, filters, width * height * 3, threads)
+    buffers = _read_source(
+        video, start, stop, filters, width * height * 3, threads, _judge(video, min_complete_percent)
+    )
     return scale, (buffer.reshape(height, width, 3) for buffer in buffers)
+
+
+def _judge(video: VideoInfo, min_complete_percent: int) -> Callable[[int], None]:
+    def judge(damaged: int) -> None:
+        there = of(max(0, video.frames - damaged), video.frames, "frames", "is damaged")
+        refuse_incomplete(video.file.path, there, min_complete_percent)
+
+    return judge
 
 
 def read_samples(
@@ -119,10 +137,10 @@ def pixel_format(pix_fmt: str, full_range: bool) -> str:
     return f"format={pix_fmt}{also}"
 
 
-def decode_command(stream: Any, filters: list[str], **options: str | int) -> list[str]:
+def decode_command(stream: Any, filters: list[str], log: Sequence[str] = QUIET, **options: str | int) -> list[str]:
     """Command line that writes the filtered frames of ``stream`` to stdout."""
     output = stream.output("pipe:1", vf=",".join(filters), fps_mode="passthrough", **options)
-    return output.global_args(*QUIET, "-copyts", "-start_at_zero").compile()
+    return output.global_args(*log, "-copyts", "-start_at_zero").compile()
 
 
 def read_raw(
@@ -136,31 +154,41 @@ def read_raw(
     index: int = 0,
     sequential: bool = False,
     threads: int = 2,
+    judge: Callable[[int], None] | None = None,
 ) -> Generator[np.ndarray]:
     """Filtered frames ``[start, stop)`` of stream ``index`` as flat uint8 buffers of ``frame_bytes``.
 
     Each is freshly allocated: that costs nothing measurable over a ring of reused ones, and a buffer
-    cannot change under a reader.
+    cannot change under a reader. ``judge`` is told at the end how many frames were damaged.
     """
     if start == stop:
         return
     stream = range_stream(path, index, fps, start, sequential, threads)
     filters = [*on_timeline(fps, start, stop), *filters]
-    command = decode_command(stream, filters, format="rawvideo", **{"frames:v": stop - start})
+    log = WATCHFUL if judge else QUIET
+    command = decode_command(stream, filters, log, format="rawvideo", **{"frames:v": stop - start})
     with Ffmpeg(command, path, stdout=True) as process:
         for index in range(start, stop):
             buffer = np.empty(frame_bytes, np.uint8)
             if process.stdout.readinto(memoryview(buffer)) != frame_bytes:  # type: ignore[attr-defined]
                 raise _too_few(process, index - start, stop - start)
             yield buffer
+        if judge:
+            judge(process.damaged())
 
 
 def _read_source(
-    video: VideoInfo, start: int, stop: int, filters: list[str], frame_bytes: int, threads: int
+    video: VideoInfo,
+    start: int,
+    stop: int,
+    filters: list[str],
+    frame_bytes: int,
+    threads: int,
+    judge: Callable[[int], None] | None = None,
 ) -> Generator[np.ndarray]:
     if not 0 <= start <= stop <= video.frames:
         raise InternalError(f"{video.file.path} has frames [0, {video.frames}), asked for [{start}, {stop})")
-    how = {"index": video.stream, "sequential": video.sequential, "threads": threads}
+    how = {"index": video.stream, "sequential": video.sequential, "threads": threads, "judge": judge}
     return read_raw(video.file.path, video.fps, start, stop, filters, frame_bytes, **how)
 
 

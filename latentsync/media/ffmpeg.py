@@ -19,12 +19,15 @@ from latentsync.storage.disks import paced
 
 PIPE_BYTES = 1 << 20  # Linux's default limit for an unprivileged pipe; +20-25 % over 64 KiB
 COMPLAINT_LINES = 5
+# What ffmpeg says of a frame that it decoded with errors (from 5.1 on), and of a packet that it could not decode.
+DAMAGE = re.compile(r"corrupt decoded frame|Error while decoding stream|Error submitting packet to decoder")
 STILL_SECONDS = 60.0  # without any work done: then it will never do any
 PROBE_STILL_SECONDS = 15.0  # somebody waits for the answer
 # Of ffprobe, which reads headers only: 0.1 s and 30 MiB for hours of video.
 FFPROBE_LIMITS = {"RLIMIT_CPU": 10, "RLIMIT_DATA": 512 << 20}
 ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # of ffmpeg's objects: nothing to the reader
 QUIET = ("-nostdin", "-hide_banner", "-v", "error")
+WATCHFUL = ("-nostdin", "-hide_banner", "-v", "repeat+level+warning")  # says of each frame that it is damaged
 REPRODUCIBLE = {"fflags": "+bitexact"}  # no random ids or dates in the file: equal work, equal digest
 
 
@@ -58,13 +61,17 @@ class Ffmpeg:
         for pipe in (self._process.stdin, self._process.stdout):
             _widen(pipe)
         self._lines: deque[str] = deque(maxlen=COMPLAINT_LINES)
+        self._damaged = 0
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
         self._drain.start()
 
     def _read_stderr(self) -> None:
         assert self._process.stderr
         for line in self._process.stderr:
-            self._lines.append(ADDRESS.sub("", line.decode(errors="replace").rstrip()))
+            text = ADDRESS.sub("", line.decode(errors="replace").rstrip())
+            self._damaged += bool(DAMAGE.search(text))
+            if "[warning]" not in text:
+                self._lines.append(text.replace("[error] ", ""))
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -102,6 +109,12 @@ class Ffmpeg:
         if "No space left on device" in said:
             return TransientError(f"{message} (free some disk space, then run again)")
         return (blame or self.blame)(message)
+
+    def damaged(self) -> int:
+        """How many frames, or packets of sound, could not be decoded well. Waits for the end."""
+        self._process.wait()
+        self._drain.join()
+        return self._damaged
 
     def complaint(self) -> str:
         """The last lines of ffmpeg's stderr; complete once it has ended."""

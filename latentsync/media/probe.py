@@ -3,10 +3,13 @@
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from latentsync.errors import InputError
 from latentsync.media.audio import FROM_ZERO
 from latentsync.media.bounds import refuse_odd_sound, refuse_timeline
 from latentsync.media.container import Description, describe, enterable, nominal_rate, rotation
+from latentsync.media.damage import MIN_COMPLETE_PERCENT, WHOLE, by_bytes, of, refuse_incomplete
 from latentsync.media.decode import decode_command, on_timeline, pixel_format, range_stream
 from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
 from latentsync.media.opening import media_input
@@ -14,16 +17,21 @@ from latentsync.media.packets import Packets, walk_packets
 from latentsync.media.pixels import planar_format, source_tags
 from latentsync.records import Artefact, AudioInfo, VideoInfo
 
+MAX_PEAK = 100.0  # of a sample, 40 dB over full scale: no sound, and no encoder takes it
+CHUNK_BYTES = 1 << 20
 TAIL_SECONDS = 2  # decoded to find the last frame
 
 
-def probe_video(path: Path, fps: Fraction | None) -> VideoInfo:
+def probe_video(path: Path, fps: Fraction | None, min_complete_percent: int = MIN_COMPLETE_PERCENT) -> VideoInfo:
     """Describe the video of ``path`` on a timeline of ``fps`` frames/s (None: its own rate).
 
-    Raises InputError for whatever cannot be read to its end.
+    Raises InputError for whatever cannot be read, and for what is there to less than
+    ``min_complete_percent``; warns of what is there in part.
     """
     found = describe(path)
-    return video_info(found, walk_packets(found, found.video_stream()), fps)
+    walked = walk_packets(found, found.video_stream())
+    refuse_incomplete(found.path, min(by_bytes(found.path), walked.complete), min_complete_percent)
+    return video_info(found, walked, fps)
 
 
 def video_info(found: Description, walked: Packets, fps: Fraction | None) -> VideoInfo:
@@ -57,17 +65,20 @@ def video_info(found: Description, walked: Packets, fps: Fraction | None) -> Vid
     )
 
 
-def probe_audio(path: Path) -> AudioInfo:
+def probe_audio(path: Path, min_complete_percent: int = MIN_COMPLETE_PERCENT) -> AudioInfo:
     """Describe the (default) sound track of an audio or video file, counted to the sample.
 
-    Sound that starts late is preceded by silence, as everywhere in `audio`.
+    Sound that starts late is preceded by silence, as everywhere in `audio`. Refuses and warns as
+    ``probe_video`` does; packets that cannot be decoded count as missing.
     """
     found = describe(path)
     stream = found.audio_stream()
     rate_hz, channels = int(stream["sample_rate"]), int(stream["channels"])
     walked = walk_packets(found, stream)
     refuse_odd_sound(found.path, rate_hz, channels, walked.longest_hole_seconds)
-    samples = _count_samples(found.path, stream["index"])
+    samples, lost_packets = _decode_sound(found.path, stream["index"], channels)
+    decoded = of(walked.count - lost_packets, walked.count, "packets of sound", "is damaged") if lost_packets else WHOLE
+    refuse_incomplete(found.path, min(by_bytes(found.path), walked.complete, decoded), min_complete_percent)
     if not samples:
         raise InputError(f"{path}: its sound cannot be decoded; it is damaged or copy-protected, export it again")
     return AudioInfo(
@@ -101,12 +112,16 @@ def _read_tail(
     raise InputError(f"{path}: no picture can be decoded; it is damaged or copy-protected, export it again")
 
 
-def _count_samples(path: Path, index: int) -> int:
-    """Samples per channel, counted as one byte each at the native rate."""
-    sound = media_input(path)[str(index)].output("pipe:1", af=FROM_ZERO, format="u8", acodec="pcm_u8", ac=1)
+def _decode_sound(path: Path, index: int, channels: int) -> tuple[int, int]:
+    """Samples per channel at the native rate, and packets that could not be decoded; refuses what is no sound."""
+    sound = media_input(path)[str(index)].output("pipe:1", af=FROM_ZERO, format="f32le", acodec="pcm_f32le")
+    size = 0
     with Ffmpeg(sound.global_args(*QUIET).compile(), path, stdout=True, probing=True) as process:
-        count = 0
-        while chunk := process.stdout.read(1 << 20):
-            count += len(chunk)
+        while chunk := process.stdout.read(CHUNK_BYTES):
+            size += len(chunk)
+            peak = np.abs(np.frombuffer(chunk, np.float32)).max()
+            if not peak <= MAX_PEAK:  # NaN is neither
+                what = f"its sound has samples of {peak:.6g} at {size / (4 * channels):.0f}, full scale is 1"
+                raise InputError(f"{path}: {what}; export it again, as 16-bit WAV")
         process.finish()
-    return count
+        return size // (4 * channels), process.damaged()

@@ -64,7 +64,7 @@ BAD_VIDEOS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "an index at the lost end": (lambda clip, to: cut_short(clip, to / "cut.mp4"), "truncated"),
     "a lost end": (
         lambda clip, to: cut_short(copied(clip, to / "whole.mp4", "-movflags", "+faststart"), to / "cut.mp4"),
-        "truncated.* of 4.0",
+        r"truncated: 2\.\d+ seconds of 4 ",
     ),
     "a lost end of .mkv": (lambda clip, to: cut_short(copied(clip, to / "whole.mkv"), to / "cut.mkv"), "truncated"),
     "a lost end of .avi": (lambda clip, to: cut_short(copied(clip, to / "whole.avi"), to / "cut.avi"), "truncated"),
