@@ -4,11 +4,11 @@ Two spaces lie behind a source frame: the *crop* (420x560 at 512), which ``matri
 to, and the *aligned* face (R x R), the crop resized. Pixel centres are whole numbers in all of them.
 """
 
+from itertools import accumulate
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.signal import lfilter
 
 from latentsync.media.frames import Frame
 
@@ -60,8 +60,8 @@ def similarity_matrices(points: np.ndarray, resolution: int) -> np.ndarray:
     scale = goal_spread / spread * turn / np.abs(turn)
     shift = goal_centre - scale * centre
     error = goal[:, 2] - normal[:, 2]
-    smooth, _ = lfilter([1 - KEEP_BIAS], [1, -KEEP_BIAS], error, zi=KEEP_BIAS * error[:1])
-    shift = shift + smooth
+    smooth = accumulate(error.tolist(), lambda kept, new: KEEP_BIAS * kept + (1 - KEEP_BIAS) * new)
+    shift = shift + np.fromiter(smooth, complex)
     rows = [scale.real, -scale.imag, shift.real, scale.imag, scale.real, shift.imag]
     return np.stack(rows, axis=1).reshape(-1, 2, 3)
 
