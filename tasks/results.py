@@ -21,6 +21,7 @@ from latentsync.storage.workspace import Workspace
 R = TypeVar("R")
 
 SERIALIZER = "lipsync-record"
+LOCAL = "local"  # id of a run outside Prefect
 _types: dict[str, type[Record]] = {}  # results that may be read: those of our stages
 
 

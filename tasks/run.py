@@ -23,7 +23,7 @@ from latentsync.storage.workspace import Workspace
 from tasks.leaving import leave
 from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
-from tasks.results import Done, Records, RecordSerializer, files_in
+from tasks.results import LOCAL, Done, Records, RecordSerializer, files_in
 from tasks.runners import runner_of
 from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
@@ -71,7 +71,7 @@ class Run:
     def __init__(self, settings: Settings, force_segments: Sequence[int] = ()) -> None:
         context = FlowRunContext.get()
         flow_run = context.flow_run if context else None
-        self.id = str(flow_run.id) if flow_run else "local"
+        self.id = str(flow_run.id) if flow_run else LOCAL
         self.of_deployment = bool(flow_run and flow_run.deployment_id)
         self.settings = settings
         self.folder = run_folder(settings.run.work_dir, self.id)

@@ -34,7 +34,7 @@ from latentsync.storage.atomic import leftovers, whole_file
 from latentsync.storage.download import fetch
 from latentsync.storage.workspace import Workspace
 from tasks.progress import Progress, worker_name
-from tasks.results import Done, Records, Took, allow, files_in
+from tasks.results import LOCAL, Done, Records, Took, allow, files_in
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
@@ -122,7 +122,7 @@ class Stage(Generic[P, R]):
         given = self._given(self.signature.bind(*args, **kwargs).arguments)
         settings = _settings(given)
         context, began = TaskRunContext.get(), time.monotonic()
-        run_id = str(context.task_run.flow_run_id) if context else ""
+        run_id = str(context.task_run.flow_run_id) if context else LOCAL
         key = self._current_key() or self.key_of(given)
         if context and context.task.refresh_cache:  # made again on purpose: once by each run
             made = Records(work_dir=settings.run.work_dir).made_by(run_id, key)

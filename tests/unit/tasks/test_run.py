@@ -1,0 +1,172 @@
+"""A run without Prefect's engine: the flow as it stands, on a runner that works at once, and what is told of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.states import Completed, Failed, State
+
+from flows.lipsync import lipsync
+from flows.observe.progress import stage_progress
+from flows.observe.segments_table import segments_table
+from latentsync.errors import InputError, SegmentsFailed, TransientError
+from latentsync.records import Record, Segment
+from latentsync.settings import Settings
+from tasks.results import Done
+from tasks.run import Run
+from tasks.runners import RUNNERS
+from tasks.stages import STAGES, Work, is_transient, later, stage
+from tests.conftest import Clip
+
+SEGMENTS = [Segment(index=index, start=10 * index, end=10 * index + 10, clip_end=10 * index + 12) for index in range(3)]
+
+
+class Made(Record):
+    index: int
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages of a test are no stages of the next one."""
+    monkeypatch.setattr("tasks.stages.STAGES", dict(STAGES))
+
+
+class Future:
+    """The future of a task that has ended."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        try:
+            self._result = work()
+            self.state: State = Completed(data=self._result)
+        except Exception as error:
+            self.state = Failed(message=str(error), data=error)
+
+    def wait(self) -> None: ...
+
+    def result(self) -> Any:
+        return self._result
+
+    def add_done_callback(self, call: Callable[[Any], None]) -> None:
+        call(self)
+
+
+class AtOnce:
+    """A runner that runs a task when it is submitted."""
+
+    def __init__(self, settings: Any) -> None:
+        self.placed: list[tuple[str, str]] = []
+
+    def start(self) -> Any:
+        import contextlib
+
+        return contextlib.nullcontext()
+
+    def submit(self, runner: Any, task: Any, parameters: dict[str, Any], resource: str) -> Future:
+        self.placed.append((task.name, resource))
+        given = {name: _resolved(value) for name, value in parameters.items()}
+        return Future(lambda: task.fn(**given))
+
+    def missing(self, resources: set[str]) -> set[str]:
+        return set()
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    return value.result() if isinstance(value, Future) else value
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setitem(RUNNERS, "threads", AtOnce)
+    groups = {"run": {"work_dir": str(tmp_path / "work"), "workers": 2}, "segments": {"segment_seconds": 1}}
+    return Settings.model_validate(groups)
+
+
+def making(fails: Callable[[int], Exception | None]) -> Any:
+    @stage("make-{segment.index:03d}")
+    def make(work: Work, settings: Settings, segment: Segment) -> Made:
+        if error := fails(segment.index):
+            raise error
+        return Made(index=segment.index)
+
+    return make
+
+
+def test_results_are_waited_for_and_counted(settings: Settings) -> None:
+    make = making(lambda index: None)
+    with Run(settings) as run:
+        futures = [make.submit(settings, segment) for segment in SEGMENTS]
+        assert run.wait(futures[2]) == Made(index=2)
+        run.wait_for_all()
+    progress = stage_progress(run)["make"]
+    assert (progress.done, progress.total) == (30, 30)
+
+
+def test_one_error_names_all_that_failed_and_the_remedy(settings: Settings) -> None:
+    make = making(lambda index: ValueError(f"no {index}") if index != 1 else None)
+    with Run(settings) as run:
+        for segment in SEGMENTS:
+            make.submit(settings, segment)
+        with pytest.raises(SegmentsFailed, match="lipsync rerun local") as failed:
+            run.wait_for_all()
+    assert failed.value.reasons == {"make-000": "ValueError: no 0", "make-002": "ValueError: no 2"}
+    lines = segments_table(run).splitlines()
+    assert lines[0] == "1 completed, 2 failed"
+    assert [line.split(" | ")[0].strip("| ") for line in lines if line.startswith("| make")] == [
+        "make-000", "make-002", "make-001",
+    ]  # fmt: skip
+    assert stage_progress(run)["make"].done == 10
+
+
+def test_what_the_user_must_mend_is_said_as_it_is(settings: Settings) -> None:
+    make = making(lambda index: InputError("v.mp4 has no face") if index else ValueError("no 0"))
+    with Run(settings) as run:
+        for segment in SEGMENTS:
+            make.submit(settings, segment)
+        with pytest.raises(InputError, match="has no face"):
+            run.wait_for_all()
+
+
+def test_only_what_may_pass_is_tried_again() -> None:
+    def again(error: Exception) -> bool:
+        return is_transient(None, None, Failed(data=error))  # pyright: ignore[reportArgumentType]
+
+    assert again(TransientError("the network"))
+    assert not any(map(again, (InputError("a file"), ValueError("a bug"))))
+
+
+def test_renders_are_submitted_behind_the_faces_that_they_wait_for(settings: Settings) -> None:
+    with Run(settings) as run:
+        pairs = [(a and a.index, b and b.index) for a, b in run.staggered(SEGMENTS)]
+    assert pairs == [(0, None), (1, 0), (2, 1), (None, 2)]
+    with Run(settings, [7]) as run, pytest.raises(InputError, match=r"force_segments \[7\]: this job has segments 0"):
+        list(run.staggered(SEGMENTS))
+
+
+def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
+    settings: Settings, tiny_clip: Clip, tmp_path: Path
+) -> None:
+    report = lipsync.fn(str(tiny_clip.video), str(tiny_clip.voice), str(tmp_path / "out.mp4"), settings)
+    assert (tmp_path / "out.mp4").stat().st_size == report.output.size_bytes
+    assert list(report.stages) == [
+        "probe", "voice", "faces", "track", "plan", "generate", "render", "join", "publish",
+    ]  # fmt: skip
+    assert all(stage.cached == 0 for stage in report.stages.values())
+    assert not report.segments[0].tasks["render"].cached
+    assert report.segments[0].tasks["generate"].attempts == 1
+    assert report.peak_gpu_mib is None
+
+
+def test_a_result_of_another_run_is_cached_in_the_report(settings: Settings) -> None:
+    make = making(lambda index: None)
+    with Run(settings) as run:
+        future = make.submit(settings, SEGMENTS[0])
+        item = run.submitted["make-000"]
+        assert item.result
+        took = item.result.took.model_copy(update={"run": "another"})
+        item.result = Done(value=item.result.value, took=took)
+        assert later(future) is future
+        assert not run.made(item)
+        assert "cached" in segments_table(run).splitlines()[0]
