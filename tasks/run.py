@@ -158,6 +158,8 @@ class Run:
 
     def _end(self, item: Submitted) -> None:
         """Keep the last state of a task: asked for later, it would come from the server, every time."""
+        if item.state is not None:
+            return
         item.future.wait()
         state = item.future.state
         with self._ending:
