@@ -25,6 +25,9 @@ check: setup  ## lint, types, architecture and the fast tests (under 2 minutes)
 test: setup  ## all tests (under 10 minutes on two cores)
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
+coverage: setup  ## all tests, and the share of lines that they reach
+	$(BIN)/pytest $(SIDE_BY_SIDE) --cov=latentsync --cov=tasks --cov=flows --cov=configs --cov-report=term:skip-covered
+
 e2e: setup  ## a whole installation on loopback: server, worker, Dask; kills, retries, cancels (about 10 minutes)
 	$(BIN)/python -m tests.e2e.live
 
@@ -37,5 +40,5 @@ bench-memory: setup  ## peak memory and speed at 1, 5 and 10 minutes of video
 clean:  ## remove what the other targets wrote, but not the virtual environment
 	rm -rf out build .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup demo check test e2e chaos bench-memory clean
+.PHONY: help setup demo check test coverage e2e chaos bench-memory clean
 .DEFAULT_GOAL := help
