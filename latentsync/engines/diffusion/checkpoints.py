@@ -142,13 +142,20 @@ def _findings(folder: Path) -> Iterable[str]:
         lambda: resolution_of(folder),
         lambda: _compare(_unet_on_meta(unet_config(folder)), _unet_tensors(unet_file(folder)), folder),
         lambda: _compare(_vae_on_meta(folder / "vae"), _vae_tensors(folder / "vae"), folder / "vae"),
-        lambda: load_whisper(whisper_weights(folder)),
+        lambda: _require_width(whisper_weights(folder), _unet_on_meta(unet_config(folder))),
     ]
     for check_one in checks:
         try:
             check_one()
         except WeightsError as error:
             yield str(error)
+
+
+def _require_width(whisper: Path, unet: UNet) -> None:
+    """Whisper comes in sizes; the UNet hears one."""
+    channels, heard = load_whisper(whisper).config.d_model, unet.config.cross_attention_dim
+    if channels != heard:
+        raise WeightsError(f"{whisper} has features of {channels} channels, the UNet hears {heard}: use whisper tiny")
 
 
 def _compare(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:

@@ -40,7 +40,9 @@ class Hub:
             thread.join()
             server.server_close()
 
-    def _handler(hub) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        hub = self
+
         class Handler(BaseHTTPRequestHandler):
             def do_HEAD(self) -> None:
                 self._answer(with_body=False)
@@ -94,7 +96,7 @@ class Hub:
                     self.send_header(name, value)
                 self.end_headers()
 
-            def log_message(self, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         return Handler

@@ -23,6 +23,7 @@ from tests.unit.engines.diffusion.tiny_weights import (
     write_tiny_unet_and_whisper,
     write_tiny_weights,
 )
+from tests.unit.engines.diffusion.whisper_files import random_model, write_openai
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +245,15 @@ def test_a_good_folder_has_no_findings_and_a_bad_one_has_them_all(tmp_path):
     assert "missing: conv_in.bias" in unet
     assert "config.json is missing" in vae
     assert "whisper holds no tiny.pt" in whisper
+
+
+@pytest.mark.slow
+def test_a_whisper_of_another_size_is_a_finding(tmp_path):
+    folder = write_tiny_weights(tmp_path)
+    write_openai(folder / "whisper" / "tiny.pt", random_model(channels=64).encoder)
+    assert check(folder) == [
+        f"{folder / 'whisper' / 'tiny.pt'} has features of 64 channels, the UNet hears 32: use whisper tiny"
+    ]
 
 
 MEASURE = """
