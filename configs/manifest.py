@@ -116,9 +116,12 @@ def _pair(where: str, row: dict[str, Any], folder: str, output_folder: str, sett
             raise InputError(f"{name} is {row[name]!r}; give a path or URL in quotes")
         if name != "output" and not row.get(name):
             raise InputError(f"{name} is missing; give a path or URL")
-    video, audio = normalised(row["video"], folder), normalised(row["audio"], folder)
-    output = _output_of(row.get("output", ""), video, output_folder or folder, bool(output_folder))
+    output = _output_of(row.get("output", ""), row["video"], output_folder or folder, bool(output_folder))
     merged = _overridden(settings, row.get("settings") or {})
+    try:
+        video, audio = normalised(row["video"], folder), normalised(row["audio"], folder)
+    except InputError as error:
+        return Pair(where=where, output=output, problem=f"{where}: {error}")
     return Pair(where=where, video=video, audio=audio, output=output, settings=merged)
 
 

@@ -66,7 +66,8 @@ def _outcome(pair: Pair) -> Outcome:
 def _made(pair: Pair) -> Outcome:
     """Make one pair, unless it is finished or cannot be made."""
     if pair.problem:
-        return Outcome(pair=pair.where, state="unpaired" if pair.lone else "failed", message=pair.problem)
+        state = "unpaired" if pair.lone else "failed"
+        return Outcome(pair=pair.where, state=state, output=shown(pair.output), message=pair.problem)
     workspace = Workspace.at(pair.settings.run.work_dir).root
     source = made_from(pair.video, pair.audio, pair.settings)
     if is_finished(workspace, pair.output, source):
