@@ -74,6 +74,9 @@ class VideoInfo(Record):
     color_space: str | None
     color_primaries: str | None
     color_transfer: str | None
+    chroma_location: str | None = None  # where the samples of halved chroma lie, as ffmpeg calls it
+    mastering_display: str | None = None  # of HDR10, as x265 writes them
+    content_light: str | None = None
     sample_aspect_ratio: Fraction
     rotation_degrees: int
     has_audio: bool

@@ -20,6 +20,7 @@ from latentsync.errors import InternalError
 from latentsync.media.decode import read_raw
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, Ffmpeg, run
 from latentsync.media.frames import Frame
+from latentsync.media.hdr import hdr_params
 from latentsync.media.opening import open_media
 from latentsync.media.pixels import layout_of, option_tags
 from latentsync.records import VideoInfo
@@ -92,7 +93,9 @@ class VideoClipWriter(ClipWriter):
         raw = {"pix_fmt": video.pix_fmt, "s": size, "framerate": str(video.fps), **tags}
         shape = {"vf": f"setsar={video.sample_aspect_ratio}", "pix_fmt": video.pix_fmt}
         too_deep = layout.bit_depth > 10 and encode.encoder == "libx264"
-        quality = _quality("libx265" if too_deep else encode.encoder, encode.crf, encode.preset)
+        encoder = "libx265" if too_deep else encode.encoder
+        hdr = hdr_params(encoder, video.mastering_display, video.content_light)
+        quality = _quality(encoder, encode.crf, encode.preset, hdr)
         super().__init__(out, frames, layout.frame_bytes, raw, {**shape, **tags, **quality, "threads": threads})
 
     def write(self, frame: Frame) -> None:
@@ -151,10 +154,11 @@ def count_frames(path: Path) -> int:
         return 0
 
 
-def _quality(encoder: str, crf: int, preset: str) -> dict[str, str | int]:
+def _quality(encoder: str, crf: int, preset: str, params: list[str]) -> dict[str, str | int]:
     if encoder.endswith("_nvenc"):
         return {"c:v": encoder, "preset": "p5", "rc": "vbr", "cq": crf, "b:v": 0}
     options: dict[str, str | int] = {"c:v": encoder, "preset": preset, "crf": crf}
     if encoder == "libx265":
-        options |= {"tag:v": "hvc1", "x265-params": "log-level=error:open-gop=0"}
-    return options
+        options |= {"tag:v": "hvc1"}
+        params = ["log-level=error", "open-gop=0", *params]
+    return options | ({f"{encoder.removeprefix('lib')}-params": ":".join(params)} if params else {})

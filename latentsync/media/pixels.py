@@ -60,8 +60,9 @@ def source_tags(stream: dict[str, Any]) -> dict[str, str | None]:
     tags = {name: None if stream.get(name) in ("unknown", "reserved") else stream.get(name) for name in names}
     if stream["pix_fmt"].startswith("yuvj"):
         tags["color_range"] = "pc"
+    tags["chroma_location"] = None if stream.get("chroma_location") == "unspecified" else stream.get("chroma_location")
     if not _is_yuv(stream["pix_fmt"]):
-        tags |= {"color_range": "tv", "color_space": "smpte170m"}  # what swscale makes of it
+        tags |= {"color_range": "tv", "color_space": "smpte170m", "chroma_location": None}  # what swscale makes of it
     return tags
 
 
@@ -72,6 +73,7 @@ def option_tags(video: VideoInfo) -> dict[str, str]:
         "color_range": video.color_range,
         "colorspace": video.color_space,
         "color_primaries": video.color_primaries,
+        "chroma_sample_location": video.chroma_location if video.pix_fmt.startswith("yuv420p") else None,
         "color_trc": TRANSFER_OPTIONS.get(transfer, transfer) if transfer else None,
     }
     return {name: value for name, value in tags.items() if value}

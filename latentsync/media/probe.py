@@ -12,6 +12,7 @@ from latentsync.media.container import Description, describe, enterable, nominal
 from latentsync.media.damage import MIN_COMPLETE_PERCENT, WHOLE, by_bytes, of, refuse_incomplete
 from latentsync.media.decode import decode_command, on_timeline, pixel_format, range_stream
 from latentsync.media.ffmpeg import QUIET, Ffmpeg, run
+from latentsync.media.hdr import hdr_metadata
 from latentsync.media.opening import media_input
 from latentsync.media.packets import Packets, walk_packets
 from latentsync.media.pixels import planar_format, source_tags
@@ -60,6 +61,7 @@ def video_info(found: Description, walked: Packets, fps: Fraction | None) -> Vid
         sample_aspect_ratio=ratio,
         rotation_degrees=turn,
         has_audio=found.has_audio,
+        **hdr_metadata(found, stream),
         sequential=sequential,
         **tags,
     )
