@@ -11,7 +11,7 @@ from latentsync.records import Artefact, ClipFile, Record
 from latentsync.review.pictures import show_job
 from latentsync.stitching.assemble import assemble
 from latentsync.storage import disks
-from tasks.keys import computed_by, file_name_part, mark_part
+from tasks.keys import computed_by, file_name_part, mark_part, sound_part
 from tasks.progress import Progress
 from tasks.stages import Work, file_stage, stage
 
@@ -24,7 +24,7 @@ class Pictures(Record):
 
 def join_key(job: Job, plan: Plan, renders: Sequence[Artefact]) -> list[object]:
     """The clips, the sound, the timeline, the mark and the kind of file."""
-    sounds = [sound and sound.file.sha256 for sound in (job.audio, job.original_sound)]
+    sounds = [sound and sound_part(sound) for sound in (job.audio, job.original_sound)]
     timeline, tail = job.timeline.model_dump(mode="json"), job.settings.timing.tail
     clips, kind = [clip.sha256 for clip in renders], file_name_part(job.output)
     return [clips, sounds, timeline, tail, kind, mark_part(job), computed_by("av", "c2pa-python")]

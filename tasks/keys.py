@@ -12,13 +12,18 @@ import numpy as np
 
 from latentsync.job import Job, Plan
 from latentsync.media.ffmpeg import ffmpeg_version
-from latentsync.records import VideoInfo, file_sha256
+from latentsync.records import AudioInfo, VideoInfo, file_sha256
 from latentsync.versions import versions
 
 
 def video_part(video: VideoInfo) -> dict[str, object]:
     """The video's content and how it is decoded, wherever it lies."""
     return {"sha256": video.file.sha256, **video.model_dump(mode="json", exclude={"file"})}
+
+
+def sound_part(sound: AudioInfo) -> dict[str, object]:
+    """The sound's content and how it is decoded, wherever it lies."""
+    return {"sha256": sound.file.sha256, **sound.model_dump(mode="json", exclude={"file"})}
 
 
 def track_part(job: Job, plan: Plan, start: int, end: int) -> str:

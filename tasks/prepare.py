@@ -28,7 +28,7 @@ from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
 from latentsync.storage.space import Space, check_space
 from latentsync.storage.workspace import Workspace
-from tasks.keys import computed_by, video_part
+from tasks.keys import computed_by, sound_part, video_part
 from tasks.progress import Progress
 from tasks.refusals import refuse_bad_request
 from tasks.stages import Work, file_stage, stage
@@ -76,7 +76,7 @@ def voice_key(job: Job) -> list[object]:
     """The sound, the timeline, and the engine that hears it."""
     timeline = {"frames": job.timeline.voice_frames, "fps": str(job.timeline.fps)}
     engine = voice_identity(job.settings.engine)
-    return [job.audio.file.sha256, job.audio.sample_rate_hz, timeline, engine, computed_by()]
+    return [sound_part(job.audio), timeline, engine, computed_by()]
 
 
 @file_stage("voice", voice_key, ".npy", resource=engine_resource)

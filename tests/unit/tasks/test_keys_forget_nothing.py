@@ -30,6 +30,7 @@ SEGMENT = Segment(index=0, start=0, end=96, clip_end=112)
 # Where and how fast (as all of ``run``), and what is refused before any work.
 WITHOUT_EFFECT = {
     "mark.required",
+    "timing.min_complete_percent",
     "mark.key",  # that of the certificate, which is in the key
     "engine.latentsync.device",
     "engine.latentsync.compile",
