@@ -34,11 +34,14 @@ e2e: setup  ## a whole installation on loopback: server, worker, Dask; kills, re
 chaos: setup  ## kill -9 at 30 random moments; every rerun must end complete and the same
 	$(BIN)/python -m benchmarks.chaos --kills 30
 
+fuzz: setup  ## 3,000 mutated files of ten formats; each must be read or refused (about 75 minutes)
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
 bench-memory: setup  ## peak memory and speed at 1, 5 and 10 minutes of video
 	$(BIN)/python benchmarks/memory.py $(ARGS)
 
 clean:  ## remove what the other targets wrote, but not the virtual environment
 	rm -rf out build .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup demo check test coverage e2e chaos bench-memory clean
+.PHONY: help setup demo check test coverage e2e chaos fuzz bench-memory clean
 .DEFAULT_GOAL := help
