@@ -45,6 +45,7 @@ def lipsync(
     limit_malloc_arenas()
     with Run(settings, force_segments or ()) as run, Watch(run) as watch:
         job = run.wait(probe.submit(video, audio, output, settings))
+        watch.foresee(job)
 
         features = voice.submit(job)
         detections = [find_faces.submit(job, chunk) for chunk in face_chunks(job)]
@@ -66,4 +67,6 @@ def lipsync(
         if folder := watch.pictures_folder(settings.run.report_dir):
             run.wait(pictures.submit(job, job_plan, later(joined), folder))
         run.drop_work(render, join)
-        return make_report(run, job, job_plan, published, watch.memory_peaks)
+        report = make_report(run, job, job_plan, published, watch.memory_peaks)
+        watch.show(report, folder)
+        return report

@@ -119,6 +119,11 @@ class RunSettings(Group):
     gpu_price_per_hour: float | None = Field(
         default=None, ge=0, description="Price of an hour of GPU, in any currency; lipsync plan tells that of the job"
     )
+    serve_url: str = Field(
+        default="",
+        description="Address of a `lipsync serve` of the workspace's folder `runs`, or of the folder above report_dir, "
+        "for links from the UI; empty: links to files",
+    )
     notify_url: str = Field(default="", description="Webhook that gets a JSON message when the run ends")
     max_input_gib: float = Field(default=100.0, gt=0, le=10_000, description="Largest input read from a URL, in GiB")
     allow_private_urls: bool = Field(

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, cast
+from urllib.parse import quote
 from uuid import UUID
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_progress_artifact
@@ -34,6 +35,7 @@ class Artifacts:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._pictures: list[Path] = []
+        self._page: Path | None = None
         self._shown: list[_Kept] = []
         self._client: SyncPrefectClient | None = None
         self._ended = False
@@ -42,8 +44,8 @@ class Artifacts:
         if FlowRunContext.get():
             self._client = get_client(sync_client=True).__enter__()  # one for all updates: to make one takes 50 ms
             # Made here, in the flow's thread: elsewhere they would belong to no run.
-            progress = _tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
-            table = _tolerant(create_markdown_artifact, "starting", key="lipsync-segments", description=_TABLE)
+            progress = tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
+            table = tolerant(create_markdown_artifact, "starting", key="lipsync-segments", description=_TABLE)
             self._rate = _Rate()
             self._shown = [
                 _Kept(self._client, progress, PROGRESS_SECONDS, self._progress),
@@ -62,12 +64,16 @@ class Artifacts:
             kept.finish()
         if self._client:
             self._client.__exit__(None, None, None)
-            for publish in (self._show_pictures, self._show_output):
-                _tolerant(publish)
+            for publish in (self._show_pictures, self._show_output, self._show_page):
+                tolerant(publish)
 
     def add_picture(self, picture: Path) -> None:
         """Show a picture at the end."""
         self._pictures.append(picture)
+
+    def add_page(self, page: Path) -> None:
+        """Lead to a run's page at the end."""
+        self._page = page
 
     def _progress(self, stages: dict[str, StageProgress]) -> dict[str, Any]:
         segments = [stage for name, stage in stages.items() if self._run.tallies[name].stage.per_segment]
@@ -88,6 +94,18 @@ class Artifacts:
             output = published.destination
             link = output if "://" in output else Path(output).as_uri()
             create_link_artifact(link, link_text=output, key="lipsync-output", description=f"Output: {output}")
+
+    def _show_page(self) -> None:
+        if self._page:
+            link = _served(self._page, self._run) or self._page.as_uri()
+            create_link_artifact(link, link_text="the page", key="lipsync-page", description="Source and result")
+
+
+def _served(page: Path, run: Run) -> str:
+    """The address of a page at ``run.serve_url``, which shows the folder above all runs or above ``report_dir``."""
+    folder = run.folder.parent if page.is_relative_to(run.folder) else page.parent.parent
+    address = run.settings.run.serve_url.rstrip("/")
+    return address and f"{address}/{quote(page.relative_to(folder).as_posix())}"
 
 
 _TABLE = "Segments: what failed, what runs, what is done"
@@ -117,10 +135,10 @@ class _Kept:
         """Send the last state, if it is news; False when the server does not answer."""
         if self._artifact is None:
             return False
-        shown = _tolerant(self._describe, self._stages)
+        shown = tolerant(self._describe, self._stages)
         if shown in (None, self._sent):
             return True
-        if _tolerant(self._send, shown):
+        if tolerant(self._send, shown):
             self._sent = shown
             return True
         return False
@@ -151,7 +169,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
-def _tolerant(call: Callable, *args: Any, **kwargs: Any) -> Any:
+def tolerant(call: Callable, *args: Any, **kwargs: Any) -> Any:
     """Call; a failure is logged, and is not the run's."""
     try:
         return call(*args, **kwargs)

@@ -25,6 +25,9 @@ from latentsync.media.encode import encoder_works
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.media.timeline import plan_timeline
 from latentsync.settings import Settings
+from latentsync.storage.download import local_file
+from latentsync.storage.fs import UrlLimits
+from latentsync.storage.locations import normalised
 from latentsync.storage.workspace import Workspace
 
 
@@ -34,9 +37,10 @@ def forecast(video: str, audio: str, settings: Settings) -> Forecast:
 
 
 def job_of(video: str, audio: str, settings: Settings) -> Job:
-    """A job without an output, of files that are read where they are."""
-    sound = probe_audio(Path(audio).expanduser())
-    picture = probe_video(Path(video).expanduser(), settings.timing.rate)
+    """A job without an output; files at URLs are copied to the workspace first."""
+    workspace, limits = Workspace.at(settings.run.work_dir), UrlLimits.of(settings.run)
+    film, voice = (local_file(normalised(location), workspace, limits) for location in (video, audio))
+    picture, sound = probe_video(film, settings.timing.rate), probe_audio(voice)
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
     return Job(video=picture, audio=sound, original_sound=None, timeline=timeline, output="", settings=settings)
 

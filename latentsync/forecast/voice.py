@@ -58,7 +58,7 @@ def ranges(marks: np.ndarray) -> list[tuple[int, int]]:
 
 def _blocks(audio: AudioInfo) -> Generator[np.ndarray]:
     """Samples (n, channels) int16 at the sound's own rate, some seconds at a time."""
-    sound = media_input(audio.file.path)["a:0"]
+    sound = media_input(audio.file.path)[str(audio.stream)]
     sound = sound.output("pipe:1", af=FROM_ZERO, format="s16le", acodec="pcm_s16le", ac=audio.channels)
     size = BLOCK_SECONDS * audio.sample_rate_hz * audio.channels * 2
     with Ffmpeg(sound.global_args(*QUIET).compile(), audio.file.path, stdout=True) as process:

@@ -20,7 +20,8 @@ from rich.table import Table
 from tests.e2e.installation import CPU_WORKERS, SEGMENTS, Installation
 from tests.e2e.ledger import made_by
 from tests.e2e.media import decoded_digest
-from tests.e2e.services import BIN, ffmpegs_about, flow_process, kill, wait_until
+from tests.e2e.services import BIN, ffmpegs_about, flow_process, free_port, kill, wait_until
+from tests.e2e.watching import watch
 
 CANCEL_SECONDS = 15
 CRON_SECONDS = 240  # due within one minute; the scheduler looks once a minute, the worker every 15 s
@@ -200,6 +201,15 @@ def same(site: Installation, name: str) -> None:
     assert decoded_digest(site.outputs / name) == decoded_digest(site.outputs / "cold.mp4"), f"{name} differs"
 
 
+def watched(site: Installation) -> str:
+    """one click from a run in the UI leads to its page, which a browser plays"""
+    port = free_port()
+    site.services.start("serve", BIN / "lipsync", "serve", site.work / "runs", "--port", port)
+    run = site.submit(site.outputs / "watched.mp4", cache=False, serve_url=f"http://127.0.0.1:{port}")
+    site.runs.finish(run)
+    return watch(site.runs.link(run, "lipsync-page"))
+
+
 SCENES: dict[str, Callable[[Installation], str]] = {
     "cold job": cold_job,
     "warm job": warm_job,
@@ -213,6 +223,7 @@ SCENES: dict[str, Callable[[Installation], str]] = {
     "kill -9 the server": killed_server,
     "one GPU, two jobs": two_jobs_on_one_gpu,
     "cron": cron_schedule,
+    "watch the result": watched,
 }
 
 

@@ -7,6 +7,9 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
@@ -98,6 +101,12 @@ class Runs:
         time.sleep(2)  # the server writes down what tasks did a little later
         found = self.client.read_task_runs(flow_run_filter=mine, limit=200, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
         return {task.name: task.state.name for task in found if task.state and task.state.name}
+
+    def link(self, run: UUID, key: str) -> str:
+        """The address that a run's link artifact leads to."""
+        mine = ArtifactFilter(key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        (found,) = self.client.read_artifacts(artifact_filter=mine)
+        return str(found.data).rpartition("(")[2].rstrip(")")
 
     def made(self, run: UUID, *stages: str) -> set[str]:
         """Tasks of these stages that were really done, not taken from the cache."""
