@@ -1,0 +1,88 @@
+"""Triton kernels of the temporal and the cross-attention; their twins say what each computes."""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+FRAMES = 16  # rows of a temporal tile per position; a shorter window leaves some unused
+QUERIES = 128  # of a cross-attention tile
+
+
+@triton.jit
+def _softmax_product(scores, v):
+    """softmax(scores) @ v, normalised after the product."""
+    weights = tl.exp2(scores - tl.max(scores, 1)[:, None])
+    return tl.dot(weights.to(v.dtype), v, input_precision="ieee") / tl.sum(weights, 1)[:, None]
+
+
+@triton.jit
+def _temporal(qkv, out, positions, frames, heads, channels, scale, HEAD: tl.constexpr, WIDTH: tl.constexpr,
+              TOGETHER: tl.constexpr, FRAMES: tl.constexpr):  # fmt: skip
+    program = tl.program_id(0)
+    head, groups = program % heads, tl.cdiv(positions, TOGETHER)
+    row = tl.arange(0, TOGETHER * FRAMES)
+    place, frame = program // heads % groups * TOGETHER + row // FRAMES, row % FRAMES
+    valid = (frame < frames) & (place < positions)
+    at = ((program // (heads * groups)).to(tl.int64) * frames + frame) * positions + place
+    d = tl.arange(0, WIDTH)
+    mine = valid[:, None] & (d < HEAD)[None, :]
+    source = qkv + at[:, None] * 3 * channels + head * HEAD + d[None, :]
+    q = tl.load(source, mask=mine, other=0)
+    k = tl.load(source + channels, mask=mine, other=0)
+    v = tl.load(source + 2 * channels, mask=mine, other=0)
+    same = (row // FRAMES)[:, None] == (row // FRAMES)[None, :]
+    scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+    scores = tl.where(same & (frame < frames)[None, :], scores, float("-inf"))
+    result = _softmax_product(scores, v)
+    tl.store(out + at[:, None] * channels + head * HEAD + d[None, :], result.to(out.dtype.element_ty), mask=mine)
+
+
+@triton.jit
+def _cross(q, kv, out, positions, tokens, heads, channels, image_stride, token_stride, scale, HEAD: tl.constexpr,
+           WIDTH: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr):  # fmt: skip
+    program = tl.program_id(0)
+    head, tiles = program % heads, tl.cdiv(positions, ROWS)
+    image = (program // (heads * tiles)).to(tl.int64)
+    row = program // heads % tiles * ROWS + tl.arange(0, ROWS)
+    d, t = tl.arange(0, WIDTH), tl.arange(0, TOKENS)
+    mine = (row < positions)[:, None] & (d < HEAD)[None, :]
+    at = (image * positions + row)[:, None] * channels + head * HEAD + d[None, :]
+    heard = (t < tokens)[:, None] & (d < HEAD)[None, :]
+    source = kv + image * image_stride + t[:, None] * token_stride + head * HEAD + d[None, :]
+    k = tl.load(source, mask=heard, other=0)
+    v = tl.load(source + channels, mask=heard, other=0)
+    scores = tl.dot(tl.load(q + at, mask=mine, other=0), tl.trans(k), input_precision="ieee") * scale
+    result = _softmax_product(tl.where((t < tokens)[None, :], scores, float("-inf")), v)
+    tl.store(out + at, result.to(out.dtype.element_ty), mask=mine)
+
+
+def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:  # noqa: D103
+    images, positions, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    out = qkv.new_empty(images, positions, channels)
+    together = 2 if positions > 64 else 1
+    _temporal[(images // frames * triton.cdiv(positions, together) * heads,)](
+        qkv, out, positions, frames, heads, channels, _scale(channels // heads), HEAD=channels // heads,
+        WIDTH=_width(channels // heads), TOGETHER=together, FRAMES=FRAMES, num_warps=2,
+    )  # fmt: skip
+    return out
+
+
+def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:  # noqa: D103
+    images, positions, channels = q.shape
+    out = q.new_empty(q.shape)
+    rows = min(QUERIES, max(16, triton.next_power_of_2(positions)))
+    _cross[(images * triton.cdiv(positions, rows) * heads,)](
+        q, kv, out, positions, kv.shape[1], heads, channels, kv.stride(0), kv.stride(1), _scale(channels // heads),
+        HEAD=channels // heads, WIDTH=_width(channels // heads), ROWS=rows,
+        TOKENS=max(16, triton.next_power_of_2(kv.shape[1])), num_warps=4,
+    )  # fmt: skip
+    return out
+
+
+def _scale(head: int) -> float:
+    """Of the scores, in powers of two instead of e: exp2 is the instruction."""
+    return head**-0.5 * 1.4426950408889634
+
+
+def _width(head: int) -> int:
+    return max(16, triton.next_power_of_2(head))

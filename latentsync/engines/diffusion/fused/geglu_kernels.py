@@ -1,0 +1,70 @@
+"""Triton kernels of the feed-forward's gate; their twin ``geglu`` says what they compute."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+WIDEST_FUSED = 640  # channels; above, cuBLAS and a pass over its result are faster (H100)
+TILE_M, TILE_N, TILE_K = 128, 64, 64
+BLOCK = 1024  # numbers of a row that one program of `_gate` takes
+HOPPER = 9  # the first that copies tiles by itself (TMA)
+
+
+@triton.jit
+def _gated(value, gate):
+    return value * (0.5 * gate * (1 + tl.erf(gate * 0.7071067811865476)))
+
+
+@triton.jit
+def _product(x, weight, bias, out, rows, hidden, channels, stride, TILE_M: tl.constexpr, TILE_N: tl.constexpr,
+             TILE_K: tl.constexpr):  # fmt: skip
+    program, wide = tl.program_id(0), tl.cdiv(hidden, TILE_N)
+    m, n = program // wide * TILE_M, program % wide * TILE_N
+    value = tl.zeros([TILE_M, TILE_N], tl.float32)
+    gate = tl.zeros([TILE_M, TILE_N], tl.float32)
+    for k in range(0, channels, TILE_K):
+        tile = x.load([m, k])
+        value = tl.dot(tile, weight.load([n, k]).T, value)
+        gate = tl.dot(tile, weight.load([hidden + n, k]).T, gate)
+    row, column = m + tl.arange(0, TILE_M), n + tl.arange(0, TILE_N)
+    value += tl.load(bias + column)[None, :]
+    gate += tl.load(bias + hidden + column)[None, :]
+    at = row.to(tl.int64)[:, None] * stride + column[None, :]
+    tl.store(out + at, _gated(value, gate).to(out.dtype.element_ty), mask=(row < rows)[:, None])
+
+
+@triton.jit
+def _gate(x, out, hidden, stride, BLOCK: tl.constexpr):
+    program, blocks = tl.program_id(0), tl.cdiv(hidden, BLOCK)
+    c, row = program % blocks * BLOCK + tl.arange(0, BLOCK), (program // blocks).to(tl.int64)
+    inside = c < hidden
+    value = tl.load(x + row * 2 * hidden + c, mask=inside, other=0).to(tl.float32)
+    gate = tl.load(x + row * 2 * hidden + hidden + c, mask=inside, other=0).to(tl.float32)
+    tl.store(out + row * stride + c, _gated(value, gate).to(out.dtype.element_ty), mask=inside)
+
+
+def geglu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:  # noqa: D103
+    whole = x.shape[1] <= WIDEST_FUSED and _copies_tiles(x.device)
+    (_in_one if whole else _in_two)(x, weight, bias, out, len(weight) // 2)
+
+
+def _in_one(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, hidden: int) -> None:
+    rows, channels = x.shape
+    _product[(triton.cdiv(rows, TILE_M) * (hidden // TILE_N),)](
+        TensorDescriptor.from_tensor(x, [TILE_M, TILE_K]), TensorDescriptor.from_tensor(weight, [TILE_N, TILE_K]),
+        bias, out, rows, hidden, channels, out.stride(0), TILE_M=TILE_M, TILE_N=TILE_N, TILE_K=TILE_K,
+        num_warps=4, num_stages=3,
+    )  # fmt: skip
+
+
+def _in_two(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, hidden: int) -> None:
+    product = F.linear(x, weight, bias)
+    blocks = triton.cdiv(hidden, BLOCK)
+    _gate[(len(x) * blocks,)](product, out, hidden, out.stride(0), BLOCK=BLOCK, num_warps=4)
+
+
+def _copies_tiles(device: torch.device) -> bool:
+    return device.type != "cuda" or torch.cuda.get_device_capability(device)[0] >= HOPPER

@@ -1,0 +1,110 @@
+"""The VAE packed for inference: computes what diffusers' ``AutoencoderKL`` computes, posterior's mode and all."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from latentsync.engines.diffusion.fused.layers import Map, Norm, Ops, Resnet, Upsample, conv, padded
+from latentsync.engines.diffusion.models.vae import LATENT_CHANNELS, VaeAttention, VaeMiddle, VaeWeights
+
+CHANNELS = 8  # of pixels and latents at both ends: zeros fill them up for the tensor cores
+
+
+class _Attention:
+    """One head as wide as the map: too wide for flash attention, so its scores are written out."""
+
+    def __init__(self, ops: Ops, module: VaeAttention):
+        self._ops, self._norm = ops, Norm(ops, module.group_norm)
+        scale = module.to_q.in_features**-0.5
+        parts = (module.to_q, module.to_k, module.to_v)
+        factors = (scale, 1, 1)
+        self._qkv = torch.cat([part.weight * factor for part, factor in zip(parts, factors, strict=True)])
+        self._bias = torch.cat([part.bias * factor for part, factor in zip(parts, factors, strict=True)])
+        self._out = module.to_out[0]
+
+    def __call__(self, given: Map) -> Map:
+        rows = self._norm([given], 1, silu=False).flatten(1, 2)
+        q, k, v = F.linear(rows, self._qkv, self._bias).chunk(3, dim=-1)
+        heard = torch.bmm(q, k.transpose(1, 2)).softmax(-1) @ v
+        return Map.of(self._ops, given.x, self._out(heard))
+
+
+class _Resnets:
+    """Resnets one after the other, every image on its own."""
+
+    def __init__(self, ops: Ops, modules: nn.ModuleList):
+        self._layers = [Resnet(ops, module) for module in modules]
+
+    def __call__(self, x: Map) -> Map:
+        for layer in self._layers:
+            x = layer([x], layer.bias1, 1)
+        return x
+
+
+class _Middle:
+    def __init__(self, ops: Ops, module: VaeMiddle):
+        self._first, self._last = _Resnets(ops, module.resnets[:1]), _Resnets(ops, module.resnets[1:])
+        self._attention = _Attention(ops, module.attentions[0])
+
+    def __call__(self, x: Map) -> Map:
+        return self._last(self._attention(self._first(x)))
+
+
+class _End:
+    """The first or last convolution, its channels filled up with zeros."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
+        outputs, inputs = weight.shape[:2]
+        self._outputs, self.bias = outputs, bias.float()
+        self._weight = padded(weight.to(dtype), max(outputs, CHANNELS), max(inputs, CHANNELS))
+
+    def opened(self, ops: Ops, x: Tensor) -> Map:
+        """(N, h, w, few) -> a map."""
+        x = F.pad(x, (0, self._weight.shape[1] - x.shape[-1]))
+        return Map.of(ops, conv(x.to(self._weight.dtype), self._weight), bias=self.bias)
+
+    def closed(self, x: Tensor) -> Tensor:
+        """A map -> (N, h, w, few) float32."""
+        return conv(x, self._weight)[..., : self._outputs].float() + self.bias
+
+
+class FusedVae:
+    """Packed weights of a VAE, for images (N, R, R, 3) and latents (N, R/8, R/8, 4), scaled as the UNet wants them."""
+
+    def __init__(self, weights: VaeWeights, ops: Ops):
+        self._ops, self._scale = ops, weights.scaling_factor
+        encoder, decoder, dtype = weights.encoder, weights.decoder, weights.quant_conv.weight.dtype
+        self._encode_in = _End(encoder.conv_in.weight, encoder.conv_in.bias, dtype)
+        self._down = [(_Resnets(ops, block.resnets), block.samplers) for block in encoder.down_blocks]
+        self._encode_mid, self._encode_norm = _Middle(ops, encoder.mid_block), Norm(ops, encoder.conv_norm_out)
+        mean = self._scale * weights.quant_conv.weight[:LATENT_CHANNELS].float().flatten(1)  # the rest is the variance
+        bias = mean @ encoder.conv_out.bias.float() + self._scale * weights.quant_conv.bias[:LATENT_CHANNELS].float()
+        merged = torch.einsum("om,mihw->oihw", mean, encoder.conv_out.weight.float())
+        self._encode_out = _End(merged, bias, dtype)
+        self._after_quant = weights.post_quant_conv.weight.float().flatten(1), weights.post_quant_conv.bias.float()
+        self._decode_in = _End(decoder.conv_in.weight, decoder.conv_in.bias, dtype)
+        self._decode_mid, self._decode_norm = _Middle(ops, decoder.mid_block), Norm(ops, decoder.conv_norm_out)
+        self._up = [
+            (_Resnets(ops, block.resnets), [Upsample(ops, sampler) for sampler in block.samplers])
+            for block in decoder.up_blocks
+        ]
+        self._decode_out = _End(decoder.conv_out.weight, decoder.conv_out.bias, dtype)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, R, R, 3) in -1..1 -> latents (N, h, w, 4) float32."""
+        x = self._encode_in.opened(self._ops, pixels)
+        for resnets, samplers in self._down:
+            x = resnets(x)
+            for sampler in samplers:  # pads right and below only, as the published weights expect
+                halved = conv(F.pad(x.x, (0, 0, 0, 1, 0, 1)), sampler.weight, stride=2, padding=0)
+                x = Map.of(self._ops, halved, bias=sampler.bias.float())
+        return self._encode_out.closed(self._encode_norm([self._encode_mid(x)], 1, silu=True))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (N, h, w, 4) -> pixels (N, R, R, 3) float32."""
+        x = self._decode_mid(self._decode_in.opened(self._ops, F.linear(latents / self._scale, *self._after_quant)))
+        for resnets, upsamplers in self._up:
+            x = resnets(x)
+            for upsample in upsamplers:
+                x = upsample(x.x)
+        return self._decode_out.closed(self._decode_norm([x], 1, silu=True))

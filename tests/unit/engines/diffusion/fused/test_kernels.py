@@ -1,0 +1,110 @@
+"""Each Triton kernel against its twin: on a GPU in half precision, without one in Triton's interpreter."""
+
+import os
+
+import pytest
+import torch
+
+from latentsync.engines.diffusion.fused import twins
+
+ON_GPU = torch.cuda.is_available()
+if not ON_GPU:
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
+pytest.importorskip("triton", reason="Triton comes with torch for CUDA; without it the twins run")
+from latentsync.engines.diffusion.fused import kernels  # noqa: E402
+
+DEVICE, DTYPE = ("cuda", torch.float16) if ON_GPU else ("cpu", torch.float32)
+ERROR = 2e-3 if ON_GPU else 2e-6  # norm of the difference to the twin in float32, over the twin's norm
+
+
+def numbers(*shape: int, dtype: torch.dtype = DTYPE) -> torch.Tensor:
+    return torch.randn(shape, device=DEVICE).to(dtype) + 0.5
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert found.shape == expected.shape
+    error = (found.double() - expected.double()).norm() / expected.double().norm()
+    print(f"relative error {error:.1e}")
+    assert error <= ERROR
+
+
+MAPS = [(2, 200, 64), (4, 64, 96), (32, 1024, 640)] if ON_GPU else [(2, 200, 64), (4, 16, 96)]
+
+
+@pytest.mark.parametrize("shape", MAPS)
+@pytest.mark.parametrize("added", [False, True])
+def test_moments(shape, added):
+    x = numbers(*shape)
+    more = (numbers(*shape), numbers(shape[-1], dtype=torch.float32)) if added else (None, None)
+    expected = x.float().clone()  # both write into theirs
+    found = kernels.moments(x, *more)
+    close(found, twins.moments(expected, *(part if part is None else part.float() for part in more)))
+    close(x, expected)
+
+
+@pytest.mark.parametrize("shape", MAPS)
+@pytest.mark.parametrize("beside", [0, 32])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_norm_of_maps_side_by_side(shape, beside, frames):
+    maps = [numbers(*shape), *([numbers(*shape[:2], beside)] if beside else [])]
+    channels = shape[-1] + beside
+    norm = numbers(channels, dtype=torch.float32), numbers(channels, dtype=torch.float32)
+    bias = numbers(shape[-1], dtype=torch.float32)
+    scales, made = [], []
+    for ops, given in ((kernels, maps), (twins, [each.float() for each in maps])):
+        parts = [(ops.moments(each), bias if each is given[0] else None) for each in given]
+        scales.append(ops.affine(parts, norm, shape[1], frames, 8, 1e-5))
+        made.append(ops.normalise(given, scales[-1], frames, True))
+    close(*scales)
+    close(*made)
+    if len(maps) == 1:
+        whole = (maps[0].float() + bias).unflatten(0, (-1, frames)).flatten(1, 2).transpose(1, 2)
+        direct = torch.nn.functional.silu(torch.nn.functional.group_norm(whole, 8, *norm, 1e-5))
+        close(made[0], direct.transpose(1, 2).unflatten(1, (frames, -1)).flatten(0, 1))
+
+
+@pytest.mark.parametrize("channels", [64, 320, 1280])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_layer_norm_of_strided_rows(channels, frames):
+    positions = 24
+    x = numbers(8 * positions, 5 * channels)[:, 4 * channels :]
+    pending, weight = numbers(channels, dtype=torch.float32), numbers(channels, dtype=torch.float32)
+    bias = numbers(frames, channels, dtype=torch.float32)
+    found = kernels.layer_norm(x, pending, weight, bias, positions)
+    close(found, twins.layer_norm(x.float(), pending, weight, bias, positions))
+
+
+@pytest.mark.parametrize("channels", [64, 320, 640, 1280] if ON_GPU else [64, 704])
+def test_geglu(channels):
+    rows, hidden = (4096 + 40, 4 * channels) if ON_GPU else (200, 256)
+    x, weight = numbers(rows, channels), numbers(2 * hidden, channels) / channels**0.5
+    bias, buffer = numbers(2 * hidden), numbers(rows, 5 * hidden // 4)
+    expected = torch.empty(rows, hidden, device=DEVICE)
+    twins.geglu(x.float(), weight.float(), bias.float(), expected)
+    kernels.geglu(x, weight, bias, buffer[:, :hidden])
+    close(buffer[:, :hidden], expected)
+
+
+@pytest.mark.parametrize(("channels", "heads"), [(320, 8), (640, 8), (1280, 8)] if ON_GPU else [(40, 2), (64, 2)])
+@pytest.mark.parametrize(("frames", "positions"), [(16, 64), (16, 67), (5, 9)])
+def test_temporal_attention(channels, heads, frames, positions):
+    qkv = numbers(2 * frames, positions, 3 * channels)
+    close(kernels.temporal_attention(qkv, frames, heads), twins.temporal_attention(qkv.float(), frames, heads))
+
+
+@pytest.mark.parametrize(("channels", "heads"), [(320, 8), (640, 8), (1280, 8)] if ON_GPU else [(40, 2), (64, 2)])
+@pytest.mark.parametrize("positions", [9, 64, 200])
+def test_cross_attention_to_a_slice_of_all_layers(channels, heads, positions):
+    q, kv = numbers(3, positions, channels), numbers(3, 50, 5 * channels)[..., channels : 3 * channels]
+    close(kernels.cross_attention(q, kv, heads), twins.cross_attention(q.float(), kv.float(), heads))
+
+
+def test_interleave():
+    quarters, bias = numbers(2, 7, 5, 4 * 96), numbers(96, dtype=torch.float32)
+    close(kernels.interleave(quarters, bias), twins.interleave(quarters.float(), bias))
+
+
+@pytest.mark.parametrize("channels", [320, 640, 1280] if ON_GPU else [64])
+def test_self_attention(channels):
+    qkv = numbers(4, 256, 3 * channels)
+    close(kernels.self_attention(qkv, 8), twins.self_attention(qkv.float(), 8))
