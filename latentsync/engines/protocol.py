@@ -1,10 +1,10 @@
 """The engine protocol: aligned faces and a voice in windows, new faces out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +34,15 @@ class Session(Protocol):
     def generate(self, batch: Sequence[FaceWindow]) -> list[np.ndarray]:
         """New faces, (F, R, R, 3) uint8 RGB for each window; depends on nothing but the window,
         its place on the timeline, the voice and the clip context."""
+        ...
+
+
+@runtime_checkable
+class StreamingSession(Session, Protocol):
+    """A session that can start on the next batch before it hands over the last."""
+
+    def stream(self, batches: Iterable[Sequence[FaceWindow]]) -> Iterator[list[np.ndarray]]:
+        """What ``generate`` makes of each batch, in order."""
         ...
 
 

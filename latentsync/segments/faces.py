@@ -8,7 +8,7 @@ from queue import Queue
 
 import numpy as np
 
-from latentsync.engines.protocol import FaceWindow, Session
+from latentsync.engines.protocol import FaceWindow, Session, StreamingSession
 from latentsync.faces.align import align_face, to_aligned
 from latentsync.media.frames import Frame
 from latentsync.segments.source import Source
@@ -23,9 +23,10 @@ def generate_faces(
     batches = covering_batches(source.windows, start, end, windows_per_batch)
     position = start
     with closing(_ahead(_aligned(source, batches))) as ready:
-        for batch in ready:
-            for window, faces in zip(batch, session.generate(batch), strict=True):
-                for frame, face in enumerate(faces, window.start):
+        made = session.stream(ready) if isinstance(session, StreamingSession) else map(session.generate, ready)
+        for batch, new_faces in zip(batches, made, strict=True):
+            for first, faces in zip(batch[:, 0], new_faces, strict=True):
+                for frame, face in enumerate(faces, int(first)):
                     if start <= frame < end:
                         yield from repeat(blank, frame - position)
                         yield face

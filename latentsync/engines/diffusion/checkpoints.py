@@ -12,13 +12,14 @@ made for is written beside them (by ``download.fetch``, which knows the reposito
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from latentsync.engines.diffusion.manifest import MANIFEST, read_manifest
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
+from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.diffusion.tensors import (
     load_strictly,
     mismatches,
@@ -27,10 +28,7 @@ from latentsync.engines.diffusion.tensors import (
     write_safetensors,
 )
 from latentsync.engines.diffusion.whisper import load_whisper
-from latentsync.errors import InternalError, WeightsError
-
-if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from latentsync.errors import WeightsError
 
 UNET_FILES = ("latentsync_unet.safetensors", "latentsync_unet.pt")  # the first that is there counts
 VAE_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -57,9 +55,7 @@ def load_unet(
     return load_strictly(unet, _unet_tensors(weights), weights, device, dtype)
 
 
-def load_vae(
-    folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> "AutoencoderKL":
+def load_vae(folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> VaeWeights:
     """Load a diffusers ``AutoencoderKL`` folder; raises ``WeightsError`` as ``load_unet`` does."""
     return load_strictly(_vae_on_meta(folder), _vae_tensors(folder), vae_file(folder), device, dtype)
 
@@ -177,17 +173,15 @@ def _unet_tensors(weights: Path) -> Mapping[str, Tensor]:
     return content.get("state_dict", content)  # type: ignore[return-value]
 
 
-def _vae_on_meta(folder: Path) -> "AutoencoderKL":
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # takes seconds
-
+def _vae_on_meta(folder: Path) -> VaeWeights:
     config = folder / "config.json"
     if not config.is_file():
         raise WeightsError(f"{config} is missing: fetch the whole VAE folder (stabilityai/sd-vae-ft-mse)")
-    with torch.device("meta"):
-        vae = AutoencoderKL.from_config(json.loads(config.read_text()))
-    if not isinstance(vae, AutoencoderKL):
-        raise InternalError(f"{config} made a {type(vae).__name__}")
-    return vae
+    try:
+        with torch.device("meta"):
+            return VaeWeights({"scaling_factor": 0.18215, **json.loads(config.read_text())})
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{config} is no configuration of an AutoencoderKL ({error}): fetch it again") from error
 
 
 def _vae_tensors(folder: Path) -> Mapping[str, Tensor]:

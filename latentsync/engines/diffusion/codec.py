@@ -1,11 +1,11 @@
 """Faces to latents and back: the VAE, and the mask of what is kept of a face."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.keep_mask import keep_mask
 
 if TYPE_CHECKING:
@@ -14,72 +14,79 @@ if TYPE_CHECKING:
 PIXELS_PER_LATENT = 8
 
 
+class Vae(Protocol):
+    """Images (N, R, R, 3) float32 in -1..1 to latents (N, h, w, 4) float32, scaled as for the UNet, and back."""
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """The posterior's mode, which depends on its image alone."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The picture."""
+        ...
+
+
+class DiffusersVae:
+    """diffusers' ``AutoencoderKL`` as a ``Vae``: the readable path."""
+
+    def __init__(self, vae: "AutoencoderKL"):
+        self._vae = vae
+        self._scale: float = vae.config["scaling_factor"]
+
+    @classmethod
+    def of(cls, weights: VaeWeights) -> "DiffusersVae":
+        """The same weights in diffusers' class."""
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # takes seconds
+
+        with torch.device("meta"):
+            vae = AutoencoderKL.from_config(weights.config)
+        vae.load_state_dict(weights.state_dict(), assign=True)
+        return cls(cast("AutoencoderKL", vae).eval())
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """See ``Vae``."""
+        images = pixels.permute(0, 3, 1, 2).to(self._vae.dtype)  # channels_last without a copy
+        moments = cast(nn.Module, self._vae.quant_conv)(self._vae.encoder(images))
+        mean, _ = moments.chunk(2, dim=1)  # the other half is the log variance
+        return self._scale * mean.float().permute(0, 2, 3, 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """See ``Vae``."""
+        scaled = (latents / self._scale).permute(0, 3, 1, 2)
+        scaled = scaled.to(self._vae.dtype, memory_format=torch.channels_last)
+        made = self._vae.decoder(cast(nn.Module, self._vae.post_quant_conv)(scaled))
+        return made.float().permute(0, 2, 3, 1)
+
+
 class FaceCodec:
     """A VAE bound to a resolution. Letters in comments: b windows, f frames, c channels, h w."""
 
-    def __init__(self, vae: "AutoencoderKL", resolution_px: int, compiled: bool):
-        self._vae, self._dtype = vae, vae.dtype
-        self._scale: float = vae.config["scaling_factor"]
-        mask = torch.from_numpy(keep_mask(resolution_px)).to(vae.device)
-        self._mask = mask[None, None]  # 1 1 h w, 1 where the face is kept
-        self.latent_mask = self._mask[None, ..., ::PIXELS_PER_LATENT, ::PIXELS_PER_LATENT]  # nearest
-        self._full_encode = _compiled(self._encode) if compiled else self._encode
-        self._full_decode = _compiled(self._decode) if compiled else self._decode
+    def __init__(self, vae: Vae, resolution_px: int, device: torch.device):
+        self._vae = vae
+        mask = torch.from_numpy(keep_mask(resolution_px)).to(device)
+        self._mask = mask[..., None]  # h w 1, 1 where the face is kept
+        self.latent_mask = mask[None, None, None, ::PIXELS_PER_LATENT, ::PIXELS_PER_LATENT]  # nearest
 
     @torch.no_grad()
     def encode(self, faces: Tensor, frames_per_call: int) -> tuple[Tensor, Tensor]:
-        """Latents of the masked faces and of the faces, (B, 4, F, h, w) each.
-
-        ``faces`` are (B, F, R, R, 3) uint8. A latent is the posterior's mode: it depends on its frame alone.
-        """
+        """Latents of the masked faces and of the faces, (B, 4, F, h, w) each, from (B, F, R, R, 3) uint8."""
         pixels = _pixels(faces)
-        latents = []
-        for mask in (self._mask, 1.0):
-            chunks = ((chunk * mask).to(self._dtype) for chunk in pixels.split(frames_per_call))
-            means = [self._call(self._encode, self._full_encode, chunk, frames_per_call) for chunk in chunks]
-            latents.append(self._scale * torch.cat(means).float())
-        masked, reference = (
-            part.unflatten(0, faces.shape[:2]).transpose(1, 2)  # (b f) c h w -> b c f h w
-            for part in latents
-        )
-        return masked, reference
+        images = torch.cat([pixels * self._mask, pixels])
+        latents = torch.cat([self._vae.encode(chunk) for chunk in images.split(frames_per_call)])
+        windows = latents.unflatten(0, (2, *faces.shape[:2])).permute(0, 1, 5, 2, 3, 4)  # 2 b f h w c -> 2 b c f h w
+        return windows[0], windows[1]
 
     @torch.no_grad()
     def decode(self, latents: Tensor, faces: Tensor, frames_per_call: int) -> Tensor:
         """New faces (B, F, R, R, 3) uint8 from (B, 4, F, h, w), with ``faces`` where the mask keeps them."""
-        scaled = latents.transpose(1, 2).flatten(0, 1) / self._scale  # b c f h w -> (b f) c h w
-        scaled = scaled.to(self._dtype, memory_format=torch.channels_last)
+        images = latents.permute(0, 2, 3, 4, 1).flatten(0, 1)  # b c f h w -> (b f) h w c
         made = []
-        for chunk, kept in zip(scaled.split(frames_per_call), _pixels(faces).split(frames_per_call), strict=True):
-            new = self._call(self._decode, self._full_decode, chunk, frames_per_call).float()
-            blended = new * (1 - self._mask) + kept * self._mask
+        for chunk, kept in zip(images.split(frames_per_call), _pixels(faces).split(frames_per_call), strict=True):
+            blended = self._vae.decode(chunk) * (1 - self._mask) + kept * self._mask
             made.append(((blended + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
-        return torch.cat(made).permute(0, 2, 3, 1).unflatten(0, faces.shape[:2])
-
-    def _call(
-        self,
-        call: Callable[[Tensor], Tensor],
-        full_call: Callable[[Tensor], Tensor],
-        chunk: Tensor,
-        frames_per_call: int,
-    ) -> Tensor:
-        """Compiled for chunks of the usual length only: another length would be compiled anew."""
-        return (full_call if len(chunk) == frames_per_call else call)(chunk)
-
-    def _encode(self, images: Tensor) -> Tensor:
-        """(N, 3, R, R) -> the posterior's mean (N, 4, h, w)."""
-        moments = cast(nn.Module, self._vae.quant_conv)(self._vae.encoder(images))
-        return moments.chunk(2, dim=1)[0]  # mean; the other half is the log variance
-
-    def _decode(self, latents: Tensor) -> Tensor:
-        """(N, 4, h, w) -> (N, 3, R, R)."""
-        return self._vae.decoder(cast(nn.Module, self._vae.post_quant_conv)(latents))
+        return torch.cat(made).unflatten(0, faces.shape[:2])
 
 
 def _pixels(faces: Tensor) -> Tensor:
-    """(B, F, R, R, 3) uint8 -> (B*F, 3, R, R) float32 in -1..1, channels_last without a copy."""
-    return faces.flatten(0, 1).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _compiled(call: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return torch.compile(call, fullgraph=True, dynamic=False)
+    """(B, F, R, R, 3) uint8 -> (B*F, R, R, 3) float32 in -1..1."""
+    return faces.flatten(0, 1).float() / 127.5 - 1

@@ -1,7 +1,8 @@
 """The LatentSync engine: windows of aligned faces and a voice through VAE and UNet, new faces out."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
@@ -21,10 +22,10 @@ from latentsync.engines.diffusion.memory import (
 )
 from latentsync.engines.diffusion.networks import Models, Networks, Place, published_networks, random_networks
 from latentsync.engines.diffusion.random_weights import Size
-from latentsync.engines.diffusion.sampling import DeepCache, denoise
+from latentsync.engines.diffusion.sampling import DeepCache, denoise, on_device
 from latentsync.engines.diffusion.spec import LatentSyncSettings, weights_folder
 from latentsync.engines.diffusion.voice import frame_tokens, write_features
-from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, FaceWindow
+from latentsync.engines.protocol import ClipContext, FaceWindow
 from latentsync.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,8 @@ class LatentSyncEngine:
         self.settings = settings
         self.device = pick_device(settings.device, gpu)
         self.dtype = pick_dtype(settings.dtype, self.device)
-        self._networks = networks(Place(resolution_px, self.device, self.dtype, settings.compile))
-        self._ladder = Ladder(self._first_workload())
+        self._networks = networks(Place(resolution_px, self.device, self.dtype, settings.fused))
+        self._ladder = Ladder(self._first_workload(), self._free)
         self.windows_per_batch = self._ladder.workload.windows  # the grid of batches: fixed from the start
         size = resolution_px // PIXELS_PER_LATENT
         noise = torch.randn(
@@ -59,7 +60,7 @@ class LatentSyncEngine:
     def load(cls, settings: LatentSyncSettings, *, resolution_px: int, gpu: int = 0) -> "LatentSyncEngine":
         """Engine on a folder of weights (see ``checkpoints``), on the GPU of index ``gpu`` unless on the CPU.
 
-        Engines that differ in other settings than device, dtype and compile share their networks.
+        Engines that differ in other settings than device, dtype and fused share their networks.
         Raises ``WeightsError`` for missing files or another resolution, ``InputError`` without a GPU.
         """
         weights = weights_folder(settings)
@@ -94,23 +95,22 @@ class LatentSyncEngine:
         """Bind the engine to a voice; it looks at nothing of the clip but its windows."""
         return LatentSyncSession(self, voice, fps)
 
-    def generate(self, faces: np.ndarray, tokens: np.ndarray) -> list[np.ndarray]:
-        """New faces of B windows of equal length, each (F, R, R, 3) uint8.
+    def submit(self, faces: np.ndarray, tokens: np.ndarray) -> "Submitted":
+        """Have new faces of B windows of equal length made; on a GPU this returns before they are.
 
         ``faces`` (B, F, R, R, 3) uint8, ``tokens`` (B, F, T, C) float32. Goes down the ladder when GPU
         memory runs out; raises ``TransientError`` at its end.
         """
 
-        def work(workload: Workload) -> list[np.ndarray]:
-            made: list[np.ndarray] = []
-            for start in range(0, len(faces), workload.windows):
-                batch = slice(start, start + workload.windows)
-                made.extend(self._generate_batch(faces[batch], tokens[batch]))
-            return made
+        def work(workload: Workload) -> Submitted:
+            starts = range(0, len(faces), workload.windows)
+            batches = (slice(start, start + workload.windows) for start in starts)
+            return Submitted.of([self._made(faces[batch], tokens[batch], workload) for batch in batches])
 
-        made = self._ladder.run(work)
-        if self.device.type == "cuda":
-            self._watermarks().relieve(self._used_bytes)
+        with self._networks.turn:  # two jobs on this GPU share the networks' buffers and this ladder
+            made = self._ladder.run(work)
+            if self.device.type == "cuda":
+                self._watermarks().relieve(self._used_bytes)
         return made
 
     def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,11 +119,9 @@ class LatentSyncEngine:
 
     def denoise(self, tokens: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
         """Latents (B, 4, F, h, w) of faces that say ``tokens`` (B*F, T, C)."""
-        windows, _, frames = masked_latents.shape[:3]
-        full = frames == WINDOW_FRAMES and windows == self.workload.windows
         models, settings = self.models, self.settings
         return denoise(
-            models.full_unet if full else models.unet,
+            models.unet,
             self._noise,
             tokens.to(self.dtype),
             models.codec.latent_mask,
@@ -131,20 +129,22 @@ class LatentSyncEngine:
             reference_latents,
             steps=settings.steps,
             guidance_scale=settings.guidance_scale,
+            guidance_steps=(settings.guidance_start, settings.guidance_end),
             scheduler=settings.scheduler,
             deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
             split_guidance=self.workload.split_guidance,
+            predictor=models.predictor,
         )
 
     def decode(self, latents: Tensor, faces: Tensor) -> Tensor:
         """New faces (B, F, R, R, 3) uint8 from latents and the faces around the mouth."""
         return self.models.codec.decode(latents, faces, self.workload.vae_frames)
 
-    def _generate_batch(self, faces: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        on_device = torch.from_numpy(faces).to(self.device)
-        heard = torch.from_numpy(tokens).to(self.device).flatten(0, 1)
-        latents = self.denoise(heard, *self.encode(on_device))
-        return self.decode(latents, on_device).cpu().numpy()
+    def _made(self, faces: np.ndarray, tokens: np.ndarray, workload: Workload) -> Tensor:
+        there = on_device(torch.from_numpy(faces), self.device)
+        heard = on_device(torch.from_numpy(tokens), self.device).flatten(0, 1)
+        latents = self.denoise(heard, *self.encode(there))
+        return self.decode(latents, there)
 
     def _first_workload(self) -> Workload:
         guided = self.settings.guidance_scale > 1
@@ -155,6 +155,10 @@ class LatentSyncEngine:
             workload = workload_that_fits(free, self.resolution_px, self.dtype.itemsize, guided)
         return replace(workload, windows=self.settings.windows_per_batch or workload.windows)
 
+    def _free(self) -> None:
+        if self._networks.are_loaded:
+            self._networks.models.free()
+
     def _watermarks(self) -> Watermarks:
         total = torch.cuda.get_device_properties(self.device).total_memory
         return Watermarks.of_gpu(total, self.settings.gpu_low_watermark_gib, self.settings.gpu_high_watermark_gib)
@@ -162,6 +166,30 @@ class LatentSyncEngine:
     def _used_bytes(self) -> int:
         free, total = torch.cuda.mem_get_info(self.device)
         return total - free
+
+
+class Submitted:
+    """New faces of some windows, on their way from the device."""
+
+    def __init__(self, faces: Tensor, arrived: "torch.cuda.Event | None"):
+        self._faces, self._arrived = faces, arrived
+
+    @classmethod
+    def of(cls, made: Sequence[Tensor]) -> "Submitted":
+        """Have faces (B, F, R, R, 3), in parts, copied to the CPU."""
+        faces = torch.cat(list(made))
+        if faces.device.type != "cuda":
+            return cls(faces, None)
+        copy = torch.empty(faces.shape, dtype=faces.dtype, pin_memory=True).copy_(faces, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record(torch.cuda.current_stream(faces.device))
+        return cls(copy, arrived)
+
+    def faces(self) -> list[np.ndarray]:
+        """(F, R, R, 3) uint8 of each window; waits for them."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return list(self._faces.numpy())
 
 
 class LatentSyncSession:
@@ -176,18 +204,30 @@ class LatentSyncSession:
         Windows of equal length go through the networks together; shorter ones are never padded, for a
         window's frames influence each other.
         """
-        made: list[np.ndarray] = []
-        for _, windows in groupby(batch, key=lambda window: len(window.faces)):
-            made.extend(self._generate_equal(windows))
-        return made
+        return next(self.stream([batch]))
 
-    def _generate_equal(self, windows: Iterable[FaceWindow]) -> list[np.ndarray]:
-        windows = list(windows)
+    def stream(self, batches: Iterable[Sequence[FaceWindow]]) -> Iterator[list[np.ndarray]]:
+        """What ``generate`` makes of each batch; a GPU gets its next batch before it has finished the last."""
+        ahead = 1 if self._engine.device.type == "cuda" else 0
+        under_way: deque[list[Submitted]] = deque()
+        for batch in batches:
+            equal = groupby(batch, key=lambda window: len(window.faces))
+            under_way.append([self._submit(list(windows)) for _, windows in equal])
+            if len(under_way) > ahead:
+                yield _faces(under_way.popleft())
+        while under_way:
+            yield _faces(under_way.popleft())
+
+    def _submit(self, windows: Sequence[FaceWindow]) -> Submitted:
         tokens = [self._tokens(window) for window in windows]
-        return self._engine.generate(np.stack([window.faces for window in windows]), np.stack(tokens))
+        return self._engine.submit(np.stack([window.faces for window in windows]), np.stack(tokens))
 
     def _tokens(self, window: FaceWindow) -> np.ndarray:
         return frame_tokens(self._voice, window.start, window.start + len(window.faces), self._fps)
+
+
+def _faces(submitted: Iterable[Submitted]) -> list[np.ndarray]:
+    return [faces for part in submitted for faces in part.faces()]
 
 
 def pick_device(name: str, gpu: int = 0) -> torch.device:

@@ -59,8 +59,8 @@ class Ladder:
     smaller batch, ``TransientError``. What was learnt stays for the next work.
     """
 
-    def __init__(self, workload: Workload):
-        self.workload = workload
+    def __init__(self, workload: Workload, free: Callable[[], object] = lambda: None):
+        self.workload, self._free = workload, free
 
     def run(self, work: Callable[[Workload], Result]) -> Result:
         """``work(workload)``, which must be repeatable; raises ``TransientError`` at the end."""
@@ -84,6 +84,7 @@ class Ladder:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+        self._free()
         clean_up("medium")  # outside the handler: the traceback held the tensors of the attempt
         return None
 

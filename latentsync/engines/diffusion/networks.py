@@ -1,26 +1,27 @@
 """LatentSync's networks on one device: loaded at their first use, shared by all engines that need the same."""
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from latentsync.engines.diffusion import checkpoints
-from latentsync.engines.diffusion.codec import FaceCodec
+from latentsync.engines.diffusion import checkpoints, fused
+from latentsync.engines.diffusion.codec import DiffusersVae, FaceCodec
 from latentsync.engines.diffusion.models.unet import UNet
+from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.diffusion.random_weights import Size, random_unet, random_vae, random_whisper
-from latentsync.engines.diffusion.sampling import UNetCall
+from latentsync.engines.diffusion.sampling import GuidedUNet, Predictor
 from latentsync.engines.diffusion.whisper import load_whisper
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-RECOMPILE_LIMIT = 32  # a graph per workload of the ladder, with and without DeepCache
+log = logging.getLogger(__name__)
 
 _kept: dict[torch.device, tuple[object, "Networks"]] = {}  # one set per device: there is no room for two
 _keeping = threading.Lock()
@@ -33,7 +34,7 @@ class Place:
     resolution_px: int
     device: torch.device
     dtype: torch.dtype
-    compile: bool
+    fused: bool  # where the device can
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class NetworkMakers:
     """Where networks come from."""
 
     unet: Callable[[torch.device, torch.dtype], UNet]
-    vae: Callable[[torch.device, torch.dtype], "AutoencoderKL"]
+    vae: Callable[[torch.device, torch.dtype], VaeWeights]
     whisper: Callable[[torch.device], "WhisperEncoder"]
 
 
@@ -49,9 +50,10 @@ class NetworkMakers:
 class Models:
     """The networks that generate."""
 
-    unet: UNet
-    full_unet: UNetCall  # for full batches of full windows: compiled on a GPU
+    unet: Any  # what ``predictor`` takes
+    predictor: Callable[..., Predictor]
     codec: FaceCodec
+    free: Callable[[], object] = lambda: None  # gives back memory that only saves time
 
 
 class Networks:
@@ -60,6 +62,7 @@ class Networks:
     def __init__(self, place: Place, makers: NetworkMakers) -> None:
         self._place, self._makers = place, makers
         self._loading = threading.Lock()
+        self.turn = threading.Lock()  # of those who generate with them
 
     @property
     def models(self) -> Models:
@@ -81,13 +84,14 @@ class Networks:
     @cached_property
     def _models(self) -> Models:
         place = self._place
-        unet = self._makers.unet(place.device, place.dtype)
-        vae = self._makers.vae(place.device, place.dtype)
-        compiled = place.compile and place.device.type == "cuda"
-        if compiled:
-            torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-        full_unet = torch.compile(unet, fullgraph=True, dynamic=False) if compiled else unet
-        return Models(unet, full_unet, FaceCodec(vae, place.resolution_px, compiled))
+        unet, vae = (make(place.device, place.dtype) for make in (self._makers.unet, self._makers.vae))
+        codec = partial(FaceCodec, resolution_px=place.resolution_px, device=place.device)
+        reason = fused.refusal(place.device, place.dtype) if place.fused else "it is switched off"
+        if reason:
+            log.info("the readable networks generate, not the fused ones: %s", reason)
+            return Models(unet, GuidedUNet, codec(DiffusersVae.of(vae)))
+        passes, fused_vae, predictor = fused.pack(unet, vae)
+        return Models(passes, predictor, codec(fused_vae), passes.let_go)
 
     @cached_property
     def _whisper(self) -> "WhisperEncoder":

@@ -1,14 +1,14 @@
 """Random weights, made directly on the device: for measurements and tests without published files."""
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import nn
 
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
+from latentsync.engines.diffusion.models.vae import VaeWeights
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -33,21 +33,25 @@ def random_unet(size: Size, device: Device = "cpu", dtype: torch.dtype = torch.f
     return _initialised(unet, device, dtype)
 
 
-def random_vae(size: Size, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> "AutoencoderKL":
+def random_vae(size: Size, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> VaeWeights:
     """A VAE of the size of stabilityai/sd-vae-ft-mse, or a tiny one."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # takes seconds
+    with torch.device("meta"):
+        vae = VaeWeights(_vae_config(size))
+    return _initialised(vae, device, dtype)
 
+
+def _vae_config(size: Size) -> dict[str, Any]:
+    """The fields of a diffusers ``config.json``."""
     widths = _VAE_WIDTHS[size]
-    config = {
+    return {
+        "_class_name": "AutoencoderKL",
         "block_out_channels": widths,
         "down_block_types": ["DownEncoderBlock2D"] * len(widths),
         "up_block_types": ["UpDecoderBlock2D"] * len(widths),
         "layers_per_block": 2 if size == "full" else 1,
         "norm_num_groups": 32 if size == "full" else 8,
+        "scaling_factor": 0.18215,
     }
-    with torch.device("meta"):
-        vae = AutoencoderKL(**config)
-    return _initialised(vae, device, dtype)
 
 
 def random_whisper(size: Size, device: Device = "cpu") -> "WhisperEncoder":

@@ -5,7 +5,7 @@ Both schedules predict noise (epsilon) on Stable Diffusion's 1,000 training step
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ STEPS_OFFSET = 1  # Stable Diffusion never asks for timestep 0
 _BETAS = np.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS) ** 2
 ALPHAS_CUMPROD: np.ndarray = np.cumprod(1 - _BETAS)
 
-UNetCall = Callable[..., "Tensor | tuple[Tensor, Tensor]"]  # generation.models.unet.UNet, or it compiled
+UNetCall = Callable[..., "Tensor | tuple[Tensor, Tensor]"]  # models.unet.UNet
 
 
 class DeepCache(NamedTuple):
@@ -26,6 +26,37 @@ class DeepCache(NamedTuple):
 
     interval: int = 3  # every interval-th step is a full pass; 1: all
     branch: int = 0  # outermost skip connections recomputed besides skip 0
+
+
+class Guidance(NamedTuple):
+    """Where the voice is weighed against silence (Ho and Salimans, arXiv 2207.12598)."""
+
+    scale: float  # weight of the voice; 1 or less: a single pass
+    start: float = 0.0  # share of the steps before guidance sets in (Kynkaanniemi et al., arXiv 2404.07724)
+    end: float = 1.0  # share of the steps after which it ends
+    split: bool = False  # the passes without and with voice one after the other: half the memory
+
+    def weighs(self, index: int, steps: int) -> bool:
+        """Whether step ``index`` of ``steps`` is guided."""
+        return self.scale > 1 and round(self.start * steps) <= index < round(self.end * steps)
+
+
+class Predictor(Protocol):
+    """A UNet bound to one batch of windows."""
+
+    def __call__(self, index: int, latents: Tensor) -> Tensor:
+        """Latents (B, 4, F, h, w) at step ``index`` -> their noise, float32; call in order of ``index``."""
+        ...
+
+
+class Schedule(Protocol):
+    """A way from noise to the picture."""
+
+    timesteps: list[float]  # of each step, from 999 down
+
+    def step(self, index: int, sample: Tensor, noise: Tensor) -> Tensor:
+        """One step towards the picture: the sample at the next timestep."""
+        ...
 
 
 class DDIM:
@@ -78,7 +109,7 @@ SCHEDULERS: dict[str, type[DDIM] | type[DPMSolver]] = {"ddim": DDIM, "dpm": DPMS
 
 @torch.no_grad()
 def denoise(
-    unet: UNetCall,
+    unet: Any,
     noise: Tensor,
     audio_tokens: Tensor,
     keep_mask: Tensor,
@@ -87,14 +118,16 @@ def denoise(
     *,
     steps: int,
     guidance_scale: float,
+    guidance_steps: tuple[float, float] = (0.0, 1.0),
     scheduler: str = "ddim",
     deepcache: DeepCache | None = None,
     split_guidance: bool = False,
+    predictor: Callable[..., Predictor] | None = None,
 ) -> Tensor:
     """Make the latents of B windows of F frames.
 
     Args:
-        unet: called with (B', 13, F, h, w), a timestep and (B'*F, T, C) tokens.
+        unet: what ``predictor`` takes.
         noise: (1 or B, 4, 1 or F, h, w); what is 1 is repeated.
         audio_tokens: (B*F, T, C); their dtype is the one the UNet computes in.
         keep_mask: (1 or B, 1, 1 or F, h, w), 1 where the picture is kept.
@@ -102,9 +135,11 @@ def denoise(
         reference_latents: (B, 4, F, h, w) of the faces.
         steps: UNet evaluations per window.
         guidance_scale: weight of the voice; 1 or less: a single pass without guidance.
-        scheduler: a key of ``SCHEDULERS``.
+        guidance_steps: the shares of the steps before it sets in and after which it ends.
+        scheduler: a key of ``SCHEDULERS``, or a name that ``diffusers_schedule`` knows.
         deepcache: reuse inner features between steps.
         split_guidance: run the passes without and with voice one after the other: half the memory.
+        predictor: binds ``unet`` to the batch; ``GuidedUNet`` unless told otherwise.
 
     Returns:
         latents (B, 4, F, h, w) in float32.
@@ -114,49 +149,64 @@ def denoise(
     known = torch.cat([mask, masked_latents, reference_latents], dim=1).to(audio_tokens.dtype)
     latents = noise.float().expand(batch, -1, frames, *size)
     schedule = SCHEDULERS[scheduler](steps)
-    timesteps = torch.tensor(schedule.timesteps, device=latents.device)
-    predict = _GuidedUNet(unet, audio_tokens, guidance_scale, split_guidance, deepcache)
-    for index in range(steps):
-        sample = torch.cat([latents.to(known.dtype), known], dim=1)
-        latents = schedule.step(index, latents, predict(index, sample, timesteps[index]))
+    timesteps = on_device(torch.tensor(schedule.timesteps), latents.device)
+    guidance = Guidance(guidance_scale, *guidance_steps, split=split_guidance)
+    predict = (predictor or GuidedUNet)(unet, audio_tokens, known, timesteps, guidance, deepcache)
+    for index in range(len(schedule.timesteps)):
+        latents = schedule.step(index, latents, predict(index, latents))
     return latents
 
 
-class _GuidedUNet:
-    """The UNet with guidance (Ho and Salimans, arXiv 2207.12598) and DeepCache around it."""
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy of a CPU tensor; a GPU fetches it by itself, when its turn comes."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+class GuidedUNet:
+    """The readable UNet with guidance and DeepCache around it, for one batch."""
 
     def __init__(
         self,
         unet: UNetCall,
         audio_tokens: Tensor,
-        guidance_scale: float,
-        split: bool,
+        known: Tensor,
+        timesteps: Tensor,
+        guidance: Guidance,
         deepcache: DeepCache | None,
     ):
-        self._unet, self._scale, self._deepcache = unet, guidance_scale, deepcache
-        self._passes = [audio_tokens]  # tokens of each UNet call of a step
-        if guidance_scale > 1:
-            silence = torch.zeros_like(audio_tokens)
-            self._passes = [silence, audio_tokens] if split else [torch.cat([silence, audio_tokens])]
-        self._features: list[Tensor | None] = [None] * len(self._passes)
+        self._unet, self._known, self._timesteps = unet, known, timesteps
+        self._guidance, self._deepcache = guidance, deepcache
+        silence = torch.zeros_like(audio_tokens)
+        apart = [silence, audio_tokens]
+        self._guided = apart if guidance.split else [torch.cat(apart)]  # tokens of each UNet call of a step
+        self._voiced = [audio_tokens]
+        self._features: Tensor | None = None  # of all windows, without and with voice if that pass was guided
+        self._kept_windows = 0
 
-    def __call__(self, index: int, sample: Tensor, timestep: Tensor) -> Tensor:
-        """(B, 13, F, h, w) at step ``index`` -> noise (B, 4, F, h, w) in float32."""
-        stacked = self._scale > 1 and len(self._passes) == 1
-        sample = torch.cat([sample, sample]) if stacked else sample
-        predict = self._plain if self._deepcache is None else self._cached
-        noise = torch.cat([predict(number, index, sample, timestep) for number in range(len(self._passes))])
-        if self._scale <= 1:
-            return noise.float()
-        silent, voiced = noise.float().chunk(2)
-        return silent + self._scale * (voiced - silent)
+    def __call__(self, index: int, latents: Tensor) -> Tensor:
+        """(B, 4, F, h, w) at step ``index`` -> noise (B, 4, F, h, w) in float32."""
+        sample = torch.cat([latents.to(self._known.dtype), self._known], dim=1)
+        if not self._guidance.weighs(index, len(self._timesteps)):
+            return self._predict(index, sample, self._voiced)
+        silent, voiced = self._predict(index, torch.cat([sample, sample]), self._guided).chunk(2)
+        return silent + self._guidance.scale * (voiced - silent)
 
-    def _plain(self, number: int, _index: int, sample: Tensor, timestep: Tensor) -> Tensor:
-        return cast(Tensor, self._unet(sample, timestep, self._passes[number]))
-
-    def _cached(self, number: int, index: int, sample: Tensor, timestep: Tensor) -> Tensor:
-        interval, branch = cast(DeepCache, self._deepcache)
-        feature = self._features[number] if index % interval else None
-        noise, kept = self._unet(sample, timestep, self._passes[number], branch=branch, feature=feature)
-        self._features[number] = kept if feature is None else feature
-        return noise
+    def _predict(self, index: int, sample: Tensor, passes: list[Tensor]) -> Tensor:
+        """Run ``passes`` on their parts of ``sample``."""
+        samples, timestep = sample.chunk(len(passes)), self._timesteps[index]
+        if self._deepcache is None:
+            made = [self._unet(given, timestep, tokens) for given, tokens in zip(samples, passes, strict=True)]
+            return torch.cat(cast(list[Tensor], made)).float()
+        if index % self._deepcache.interval == 0 or self._kept_windows < len(sample):
+            features = [None] * len(passes)
+        else:
+            kept = cast(Tensor, self._features)
+            features = kept[-len(kept) * len(sample) // self._kept_windows :].chunk(len(passes))  # the voiced come last
+        noises, made = [], []
+        for part, tokens, feature in zip(samples, passes, features, strict=True):
+            noise, kept = self._unet(part, timestep, tokens, branch=self._deepcache.branch, feature=feature)
+            noises.append(noise)
+            made.append(kept)
+        if features[0] is None:
+            self._features, self._kept_windows = torch.cat(made), len(sample)
+        return torch.cat(noises).float()

@@ -14,8 +14,11 @@ from latentsync.group import Group
 
 ROWS_PER_SECOND = 50  # whisper's, two mel frames each
 ROWS_BEFORE, ROWS_AFTER = 4, 6  # a frame hears rows c-4 .. c+5 around its own
-WHERE_OR_HOW_FAST = frozenset({"device", "compile", "gpu_high_watermark_gib", "gpu_low_watermark_gib"})
-AFTER_VOICE = frozenset({"steps", "guidance_scale", "seed", "scheduler", "deepcache", "deepcache_branch", "dtype"})
+WHERE_OR_HOW_FAST = frozenset({"device", "gpu_high_watermark_gib", "gpu_low_watermark_gib"})
+AFTER_VOICE = frozenset(
+    {"steps", "guidance_scale", "guidance_start", "guidance_end", "seed", "scheduler", "deepcache", "deepcache_branch"}
+    | {"dtype", "fused"}
+)
 
 
 class LatentSyncSettings(Group):
@@ -25,6 +28,13 @@ class LatentSyncSettings(Group):
     steps: int = Field(default=20, ge=1, le=100, description="Denoising steps per window")
     guidance_scale: float = Field(
         default=1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
+    )
+    guidance_start: float = Field(default=0.0, ge=0.0, le=1.0, description="Share of the steps before guidance sets in")
+    guidance_end: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the steps after which guidance ends; the others take half the time",
     )
     seed: int = Field(default=1247, ge=0, description="Seed of the noise")
     scheduler: Literal["ddim", "dpm"] = Field(
@@ -42,7 +52,7 @@ class LatentSyncSettings(Group):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         default="auto", description="Number format of the weights; auto: by the GPU's capability"
     )
-    compile: bool = Field(default=True, description="torch.compile on the GPU: slower first window, faster afterwards")
+    fused: bool = Field(default=True, description="Fused networks where the GPU can run them; false: readable ones")
     windows_per_batch: int = Field(
         default=1,
         ge=0,

@@ -56,7 +56,7 @@ def _cross(q, kv, out, positions, tokens, heads, channels, image_stride, token_s
     tl.store(out + at, result.to(out.dtype.element_ty), mask=mine)
 
 
-def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:  # noqa: D103
+def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:
     images, positions, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     out = qkv.new_empty(images, positions, channels)
     together = 2 if positions > 64 else 1
@@ -67,7 +67,7 @@ def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:  # noqa:
     return out
 
 
-def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:  # noqa: D103
+def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:
     images, positions, channels = q.shape
     out = q.new_empty(q.shape)
     rows = min(QUERIES, max(16, triton.next_power_of_2(positions)))

@@ -46,7 +46,7 @@ def _gate(x, out, hidden, stride, BLOCK: tl.constexpr):
     tl.store(out + row * stride + c, _gated(value, gate).to(out.dtype.element_ty), mask=inside)
 
 
-def geglu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:  # noqa: D103
+def geglu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
     whole = x.shape[1] <= WIDEST_FUSED and _copies_tiles(x.device)
     (_in_one if whole else _in_two)(x, weight, bias, out, len(weight) // 2)
 

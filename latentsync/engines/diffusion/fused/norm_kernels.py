@@ -135,7 +135,7 @@ def _interleave(quarters, bias, out, high, wide, channels, places, PLACES: tl.co
     tl.store(out + place.to(tl.int64)[:, None] * channels + c[None, :], value.to(out.dtype.element_ty), mask=inside)
 
 
-def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) -> Tensor:  # noqa: D103
+def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     images, positions, channels = x.shape
     tiles, block = triton.cdiv(positions, TILE_ROWS), _block(channels)
     found = torch.empty(images, tiles, 2, channels, dtype=torch.float32, device=x.device)
@@ -147,7 +147,7 @@ def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) ->
     return found
 
 
-def affine(  # noqa: D103
+def affine(
     parts: list[tuple[Tensor, Tensor | None]],
     norm: tuple[Tensor, Tensor],
     positions: int,
@@ -170,7 +170,7 @@ def affine(  # noqa: D103
     return out
 
 
-def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Tensor:  # noqa: D103
+def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Tensor:
     first, second = maps[0], maps[-1]
     images, positions, first_channels = first.shape
     second_channels = second.shape[-1] if len(maps) > 1 else 0
@@ -184,7 +184,7 @@ def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Te
     return out
 
 
-def layer_norm(x: Tensor, pending: Tensor, weight: Tensor, bias: Tensor, positions: int) -> Tensor:  # noqa: D103
+def layer_norm(x: Tensor, pending: Tensor, weight: Tensor, bias: Tensor, positions: int) -> Tensor:
     rows, channels = x.shape
     out = x.new_empty(rows, channels)
     width = triton.next_power_of_2(channels)
@@ -196,7 +196,7 @@ def layer_norm(x: Tensor, pending: Tensor, weight: Tensor, bias: Tensor, positio
     return out
 
 
-def interleave(quarters: Tensor, bias: Tensor) -> Tensor:  # noqa: D103
+def interleave(quarters: Tensor, bias: Tensor) -> Tensor:
     images, high, wide, channels = quarters.shape[0], quarters.shape[1] - 1, quarters.shape[2] - 1, len(bias)
     out = quarters.new_empty(images, 2 * high, 2 * wide, channels)
     places, block = out[..., 0].numel(), _block(channels)

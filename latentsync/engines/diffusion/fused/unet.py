@@ -80,6 +80,7 @@ class FusedUNet:
         self._voice = torch.cat(self._voice_parts)
         self._time = torch.cat([part.weight for part, _ in self._time_parts])
         self._time_bias = torch.cat([part.bias.float() + bias for part, bias in self._time_parts])
+        self.voice_channels, self.time_channels = len(self._voice), len(self._time)
         del self._voice_parts, self._time_parts
 
     def listen(self, tokens: Tensor) -> Tensor:
@@ -152,9 +153,7 @@ class FusedUNet:
         """Pack a layer, and note what it adds to the tables of times and voices."""
         time = sum(len(bias) for _, bias in self._time_parts)
         voice = sum(len(part) for part in self._voice_parts)
-        layer = Layer(
-            self._ops, (resnet, spatial, motion), slice(time, time + resnet.conv1.out_channels), voice
-        )
+        layer = Layer(self._ops, (resnet, spatial, motion), slice(time, time + resnet.conv1.out_channels), voice)
         self._time_parts.append((resnet.time_emb_proj, resnet.conv1.bias.float()))
         if spatial is not None:
             attention = spatial.transformer_blocks[0].attn2

@@ -72,7 +72,7 @@ class FusedVae:
     """Packed weights of a VAE, for images (N, R, R, 3) and latents (N, R/8, R/8, 4), scaled as the UNet wants them."""
 
     def __init__(self, weights: VaeWeights, ops: Ops):
-        self._ops, self._scale = ops, weights.scaling_factor
+        self._ops, self._scale = ops, float(weights.config["scaling_factor"])
         encoder, decoder, dtype = weights.encoder, weights.decoder, weights.quant_conv.weight.dtype
         self._encode_in = _End(encoder.conv_in.weight, encoder.conv_in.bias, dtype)
         self._down = [(_Resnets(ops, block.resnets), block.samplers) for block in encoder.down_blocks]

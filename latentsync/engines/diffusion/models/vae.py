@@ -4,6 +4,7 @@ They only hold the numbers: ``fused.vae`` computes with them, and diffusers' own
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -40,7 +41,7 @@ class VaeBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, layers: int, groups: int, sampler: str, last: bool):
         super().__init__()
         widths = [inputs, *[outputs] * layers]
-        self.resnets = nn.ModuleList(VaeResnet(*pair, groups) for pair in zip(widths, widths[1:], strict=False))
+        self.resnets = nn.ModuleList(VaeResnet(*pair, groups) for pair in pairwise(widths))
         if not last:
             convolution = nn.ModuleDict({"conv": nn.Conv2d(outputs, outputs, 3, padding=1)})
             self.add_module(sampler, nn.ModuleList([convolution]))
@@ -67,7 +68,7 @@ class VaeHalf(nn.Module):
         super().__init__()
         inner = widths[-1] if kind == "down" else widths[0]
         self.conv_in = nn.Conv2d(ends[0], widths[0], 3, padding=1)
-        pairs = list(zip([widths[0], *widths], widths, strict=False))
+        pairs = list(pairwise([widths[0], *widths]))
         blocks = (
             VaeBlock(*pair, layers, groups, f"{kind}samplers", last=index == len(pairs) - 1)
             for index, pair in enumerate(pairs)
@@ -79,12 +80,12 @@ class VaeHalf(nn.Module):
 
 
 class VaeWeights(nn.Module):
-    """All weights, from the fields of a diffusers ``config.json``."""
+    """All weights, from the fields of a diffusers ``config.json``; raises ``KeyError`` for one that is missing."""
 
     def __init__(self, config: Mapping[str, Any]):
         super().__init__()
+        self.config = dict(config)
         widths, layers, groups = config["block_out_channels"], config["layers_per_block"], config["norm_num_groups"]
-        self.scaling_factor = float(config.get("scaling_factor", 0.18215))
         self.encoder = VaeHalf((3, 2 * LATENT_CHANNELS), widths, layers, groups, "down")
         self.decoder = VaeHalf((LATENT_CHANNELS, 3), widths[::-1], layers + 1, groups, "up")
         self.quant_conv = nn.Conv2d(2 * LATENT_CHANNELS, 2 * LATENT_CHANNELS, 1)

@@ -152,7 +152,7 @@ class TestGeneration:
         settings = LatentSyncSettings(**on_cpu)
         engine = LatentSyncEngine.random(settings, size="tiny", resolution_px=RESOLUTION_PX)
         tokens = np.zeros((1, 2, 50, 32), np.float32)
-        (made,) = engine.generate(window(0, 2).faces[None], tokens)
+        (made,) = engine.submit(window(0, 2).faces[None], tokens).faces()
         assert made.shape == (2, RESOLUTION_PX, RESOLUTION_PX, 3)
 
     def test_models_are_loaded_once(self, weights):
