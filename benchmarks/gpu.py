@@ -28,8 +28,8 @@ JOBS = 20
 
 def precision() -> None:
     """bf16 against fp32 on the same weights and window."""
-    exact = LatentSyncEngine.random(LatentSyncSettings(dtype="float32", compile=False, windows_per_batch=1))
-    quick = LatentSyncEngine.random(LatentSyncSettings(dtype="bfloat16", compile=False, windows_per_batch=1))
+    exact = LatentSyncEngine.random(LatentSyncSettings(dtype="float32"))
+    quick = LatentSyncEngine.random(LatentSyncSettings(dtype="bfloat16", fused=False))
     quick.models.unet.load_state_dict(exact.models.unet.state_dict())
     torch.nn.Module.load_state_dict(quick.models.codec._vae, exact.models.codec._vae.state_dict())
     generator = torch.Generator("cuda").manual_seed(5)
@@ -56,7 +56,7 @@ def ladder() -> None:
         _release()
         torch.cuda.set_per_process_memory_fraction(cap * GIB / total)
         print(f"cap {cap} GiB", flush=True)
-        engine = LatentSyncEngine.random(LatentSyncSettings(compile=False, windows_per_batch=0))
+        engine = LatentSyncEngine.random(LatentSyncSettings(windows_per_batch=0))
         frames, seconds = _run_job(engine, 4 * WINDOW_FRAMES)
         peak = torch.cuda.max_memory_allocated() / GIB
         print(f"  {frames} frames, {frames / seconds:.2f} frames/s, {engine.workload}, peak {peak:.2f} GiB", flush=True)
@@ -67,7 +67,7 @@ def ladder() -> None:
 
 def jobs() -> None:
     """Memory after each of many jobs in one process."""
-    engine = LatentSyncEngine.random(LatentSyncSettings(compile=False, windows_per_batch=1, steps=2))
+    engine = LatentSyncEngine.random(LatentSyncSettings(steps=2))
     allocated, resident = [], []
     for _ in range(JOBS):
         _run_job(engine, 2 * WINDOW_FRAMES)

@@ -15,7 +15,7 @@ def _softmax_product(scores, v):
     return tl.dot(weights.to(v.dtype), v, input_precision="ieee") / tl.sum(weights, 1)[:, None]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "frames"])
 def _temporal(qkv, out, positions, frames, heads, channels, scale, HEAD: tl.constexpr, WIDTH: tl.constexpr,
               TOGETHER: tl.constexpr, FRAMES: tl.constexpr):  # fmt: skip
     program = tl.program_id(0)
@@ -37,7 +37,7 @@ def _temporal(qkv, out, positions, frames, heads, channels, scale, HEAD: tl.cons
     tl.store(out + at[:, None] * channels + head * HEAD + d[None, :], result.to(out.dtype.element_ty), mask=mine)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "tokens"])
 def _cross(q, kv, out, positions, tokens, heads, channels, image_stride, token_stride, scale, HEAD: tl.constexpr,
            WIDTH: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr):  # fmt: skip
     program = tl.program_id(0)

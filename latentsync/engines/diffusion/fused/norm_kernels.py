@@ -7,10 +7,10 @@ from torch import Tensor
 
 from latentsync.engines.diffusion.fused.twins import TILE_ROWS
 
-CHUNK = 512  # tiles that `affine` looks at together
+CHUNK = 128  # tiles that `affine` looks at together
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions"])
 def _moments(x, add, bias, found, positions, channels, ADD: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr,
              TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     program = tl.program_id(0)
@@ -46,7 +46,7 @@ def _load_parts(first, second, at, c, first_channels, second_channels, valid, SE
     return value
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "tiles", "image_tiles", "group"])
 def _affine(first, second, first_bias, second_bias, weight, bias, out, first_channels, second_channels, positions,
             tiles, image_tiles, group, eps, SECOND: tl.constexpr, FIRST_BIAS: tl.constexpr,
             SECOND_BIAS: tl.constexpr, TILE: tl.constexpr, CHUNK: tl.constexpr, GROUP: tl.constexpr):  # fmt: skip
@@ -81,7 +81,7 @@ def _affine(first, second, first_bias, second_bias, weight, bias, out, first_cha
     tl.store(out + (domain * 2 + 1) * channels + c, shift, mask=mine)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "frames"])
 def _normalise(first, second, scales, out, first_channels, second_channels, positions, frames, SILU: tl.constexpr,
                ROWS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     program, channels = tl.program_id(0), first_channels + second_channels
@@ -103,7 +103,7 @@ def _normalise(first, second, scales, out, first_channels, second_channels, posi
     tl.store(out + at * channels + c[None, :], result.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "positions", "frames"])
 def _layer_norm(x, pending, weight, bias, out, rows, stride, positions, frames, CHANNELS: tl.constexpr,
                 WIDTH: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -121,7 +121,7 @@ def _layer_norm(x, pending, weight, bias, out, rows, stride, positions, frames, 
     tl.store(out + row.to(tl.int64)[:, None] * CHANNELS + c[None, :], result.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["high", "wide", "places"])
 def _interleave(quarters, bias, out, high, wide, channels, places, PLACES: tl.constexpr, BLOCK: tl.constexpr):
     program, blocks = tl.program_id(0), channels // BLOCK
     c = program % blocks * BLOCK + tl.arange(0, BLOCK)
@@ -164,8 +164,8 @@ def affine(
         first, first if second is None else second, first if first_bias is None else first_bias,
         first if second_bias is None else second_bias, *norm, out, first_channels, second_channels, positions,
         tiles, image_tiles, channels // groups, eps, SECOND=second is not None, FIRST_BIAS=first_bias is not None,
-        SECOND_BIAS=second_bias is not None, TILE=TILE_ROWS, CHUNK=min(CHUNK, triton.next_power_of_2(tiles)),
-        GROUP=triton.next_power_of_2(channels // groups), num_warps=8,
+        SECOND_BIAS=second_bias is not None, TILE=TILE_ROWS, CHUNK=CHUNK,
+        GROUP=max(16, triton.next_power_of_2(channels // groups)), num_warps=8,
     )  # fmt: skip
     return out
 

@@ -50,6 +50,17 @@ class _Middle:
         return self._last(self._attention(self._first(x)))
 
 
+class _Downsample:
+    """A convolution of stride 2 that is padded right and below only: as a 4x4 one whose first taps are zero."""
+
+    def __init__(self, ops: Ops, module: nn.Conv2d):
+        self._ops, self._bias = ops, module.bias.float()
+        self._weight = F.pad(module.weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, x: Tensor) -> Map:
+        return Map.of(self._ops, conv(x, self._weight, stride=2), bias=self._bias)
+
+
 class _End:
     """The first or last convolution, its channels filled up with zeros."""
 
@@ -75,7 +86,10 @@ class FusedVae:
         self._ops, self._scale = ops, float(weights.config["scaling_factor"])
         encoder, decoder, dtype = weights.encoder, weights.decoder, weights.quant_conv.weight.dtype
         self._encode_in = _End(encoder.conv_in.weight, encoder.conv_in.bias, dtype)
-        self._down = [(_Resnets(ops, block.resnets), block.samplers) for block in encoder.down_blocks]
+        self._down = [
+            (_Resnets(ops, block.resnets), [_Downsample(ops, sampler) for sampler in block.samplers])
+            for block in encoder.down_blocks
+        ]
         self._encode_mid, self._encode_norm = _Middle(ops, encoder.mid_block), Norm(ops, encoder.conv_norm_out)
         mean = self._scale * weights.quant_conv.weight[:LATENT_CHANNELS].float().flatten(1)  # the rest is the variance
         bias = mean @ encoder.conv_out.bias.float() + self._scale * weights.quant_conv.bias[:LATENT_CHANNELS].float()
@@ -93,11 +107,10 @@ class FusedVae:
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (N, R, R, 3) in -1..1 -> latents (N, h, w, 4) float32."""
         x = self._encode_in.opened(self._ops, pixels)
-        for resnets, samplers in self._down:
+        for resnets, downsamplers in self._down:
             x = resnets(x)
-            for sampler in samplers:  # pads right and below only, as the published weights expect
-                halved = conv(F.pad(x.x, (0, 0, 0, 1, 0, 1)), sampler.weight, stride=2, padding=0)
-                x = Map.of(self._ops, halved, bias=sampler.bias.float())
+            for downsample in downsamplers:
+                x = downsample(x.x)
         return self._encode_out.closed(self._encode_norm([self._encode_mid(x)], 1, silu=True))
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Comments give shapes as einops patterns: b windows, f frames, c channels, n = (h w) positions of a frame,
 d channels of a head. Feature maps are ``(b f) c h w`` in channels_last memory, so ``(b f) n c`` is a
-view of them. (The calls are torch's own: tracing einops' would make compilation three times as long.)
+view of them.
 """
 
 import torch

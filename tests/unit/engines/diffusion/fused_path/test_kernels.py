@@ -7,6 +7,7 @@ import torch
 
 from latentsync.engines.diffusion.fused import twins
 
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 ON_GPU = torch.cuda.is_available()
 if not ON_GPU:
     os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
