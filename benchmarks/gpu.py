@@ -4,48 +4,79 @@ Usage: python benchmarks/gpu.py [precision] [ladder] [jobs]   (all without argum
 """
 
 import gc
+import json
 import logging
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from flows.cli.bench_clip import FPS, BenchClip, random_voice
-from latentsync.engines.diffusion.codec import keep_mask
 from latentsync.engines.diffusion.engine import LatentSyncEngine
+from latentsync.engines.diffusion.random_weights import random_unet, random_vae
 from latentsync.engines.diffusion.spec import LatentSyncSettings
+from latentsync.engines.keep_mask import keep_mask
 from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.segments.faces import generate_faces
 
 GIB = 2**30
 CAPS_GIB = (20, 16, 12, 8)
 JOBS = 20
+RESOLUTION_PX = 512
+SETTINGS: dict[str, dict[str, Any]] = {
+    "float16": {"dtype": "float16"},
+    "bfloat16": {"dtype": "bfloat16"},
+    "float16, readable": {"dtype": "float16", "fused": False},
+    "balanced": {"quality": "balanced"},
+    "fast": {"quality": "fast"},
+    "guidance in the first 60 %": {"guidance_end": 0.6},
+    "10 steps of dpm": {"scheduler": "dpm", "steps": 10},
+}
 
 
 def precision() -> None:
-    """bf16 against fp32 on the same weights and window."""
-    exact = LatentSyncEngine.random(LatentSyncSettings(dtype="float32"))
-    quick = LatentSyncEngine.random(LatentSyncSettings(dtype="bfloat16", fused=False))
-    quick.models.unet.load_state_dict(exact.models.unet.state_dict())
-    torch.nn.Module.load_state_dict(quick.models.codec._vae, exact.models.codec._vae.state_dict())
+    """The settings against float32 on the readable networks: the same weights, window and noise."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = _write_weights(Path(folder))
+        expected = _made(weights, dtype="float32", fused=False)
+        print("against float32              latents' cosine   face in the mask")
+        for name, settings in SETTINGS.items():
+            latents, picture = _made(weights, **settings)
+            cosine = torch.nn.functional.cosine_similarity(latents.flatten(), expected[0].flatten(), dim=0)
+            error = np.mean((picture - expected[1]) ** 2)
+            print(f"{name:28} {cosine.item():15.6f}   {10 * np.log10(255**2 / error):.1f} dB", flush=True)
+
+
+def _made(weights: Path, **settings: Any) -> tuple[torch.Tensor, np.ndarray]:
+    """Latents, and the part of the picture that is generated."""
+    engine = LatentSyncEngine.load(LatentSyncSettings(weights=weights, **settings), resolution_px=RESOLUTION_PX)
     generator = torch.Generator("cuda").manual_seed(5)
-    shape = (1, WINDOW_FRAMES, exact.resolution_px, exact.resolution_px, 3)
+    shape = (1, WINDOW_FRAMES, RESOLUTION_PX, RESOLUTION_PX, 3)
     faces = torch.randint(0, 256, shape, dtype=torch.uint8, device="cuda", generator=generator)
     tokens = torch.randn(WINDOW_FRAMES, 50, 384, device="cuda", generator=generator)
-    latents = [engine.denoise(tokens, *engine.encode(faces)) for engine in (exact, quick)]
-    cosine = torch.nn.functional.cosine_similarity(*(part.flatten().double() for part in latents), dim=0)
-    pictures = [
-        engine.decode(part, faces)[0].float().cpu().numpy()
-        for engine, part in zip((exact, quick), latents, strict=True)
-    ]
-    inside = keep_mask(exact.resolution_px) < 0.5
-    error = np.mean((pictures[0][:, inside] - pictures[1][:, inside]) ** 2)
-    print(f"bf16 against fp32, 20 steps: latents cosine {cosine.item():.6f}")
-    print(f"  face inside the mask: PSNR {10 * np.log10(255**2 / error):.1f} dB", flush=True)
+    latents = engine.denoise(tokens, *engine.encode(faces))
+    picture = engine.decode(latents, faces)[0].float().cpu().numpy()
+    return latents.double(), picture[:, keep_mask(RESOLUTION_PX) < 0.5]
+
+
+def _write_weights(folder: Path) -> Path:
+    """Random full-size weights in float32; whisper's are not read."""
+    vae = random_vae("full", "cuda")
+    for name, module in (("latentsync_unet", random_unet("full", "cuda")), ("vae/diffusion_pytorch_model", vae)):
+        path = folder / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        save_file({key: tensor.contiguous().cpu() for key, tensor in module.state_dict().items()}, path)
+    (folder / "vae" / "config.json").write_text(json.dumps(vae.config))
+    (folder / "weights.json").write_text(json.dumps({"resolution_px": RESOLUTION_PX}))
+    (folder / "whisper").mkdir()
+    (folder / "whisper" / "tiny.pt").touch()
+    return folder
 
 
 def ladder() -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": "Say what a file tells of its origin. Exit code 0: signed, 1: changed since, 3: not signed.",
     "doctor": "Check this machine: one line per thing, with a verdict and what to do. Exit code 1 if anything fails.",
     "bench": "Measure how fast this machine makes faces: frames/s, ms by part, TFLOP/s, GPU memory.",
+    "warm": "Build the engine's GPU kernels into the user's cache, so that the first window need not wait for them.",
     "worker": "Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded.\n\n"
     "One worker with --gpu 0 --cpus 4 is a whole cluster.",
     "weights": "Look at, convert and download model weights.",

@@ -1,5 +1,6 @@
-"""`lipsync bench`: a table of what this machine does with an engine."""
+"""`lipsync bench`: one table of what this machine does with an engine."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +11,21 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.bench_clip import FPS, BenchClip, measure_path, median_ms, random_voice, time_frames
+from flows.cli.bench_clip import FPS, BenchClip, measure_path, random_voice, time_frames
 from flows.cli.options import with_settings
-from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.protocol import WINDOW_FRAMES, Engine
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
+<<<<<<< HEAD
 from latentsync.errors import LipsyncError
 from latentsync.forecast.bench_figures import BenchFigure, keep_figure
+=======
+from latentsync.errors import InputError, LipsyncError
+from latentsync.group import Group
+>>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
 from latentsync.settings import Settings
+
+Column = dict[str, float | str]
 
 
 @with_settings("engine")
@@ -26,14 +33,28 @@ def bench(
     *,
     random_weights: Annotated[bool, Parameter(negative="", help="No weight files: random ones")] = False,
     windows: Annotated[int, Parameter(validator=Number(gte=2), help="Windows of 16 frames to measure")] = 12,
+    presets: Annotated[bool, Parameter(negative="", help="Measure every --quality, side by side")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of a table")] = False,
     settings: Settings,
 ) -> None:
     """Measure the engine of the settings and print a table."""
-    measure(settings.engine, random_weights, windows)
+    columns = {
+        name: measure(each, random_weights, windows) for name, each in _measured(settings.engine, presets).items()
+    }
+    machine = _ffmpeg_parts()
+    if as_json:
+        print(json.dumps({"settings": columns, "machine": machine}, indent=1))
+    else:
+        _show(columns, machine)
 
 
+<<<<<<< HEAD
 def measure(settings: EngineSettings, random_weights: bool, windows: int) -> None:
     """Measure, print, and keep for `lipsync plan`; with ``random_weights`` no files are needed."""
+=======
+def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Column:
+    """Figures by name: whole path, parts, memory; with ``random_weights`` no files are needed."""
+>>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
     random = settings.spec.load_random if random_weights else None
     engine = random(settings.own, 0) if random else load_engine(settings)
     warm_up = 2 * engine.windows_per_batch
@@ -44,6 +65,7 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Non
         random_voice(engine, frames, voice)
         session = engine.session(voice, FPS, clip.context())
         speed = measure_path(clip, session, engine, warm_up * WINDOW_FRAMES)
+<<<<<<< HEAD
         rows = [
             ("engine", f"{settings.name}, {engine.resolution_px} px, on {_device(engine)}"),
             ("whole path", f"{speed.frames_per_second:.2f} frames/s of 1080x1920"),
@@ -74,51 +96,67 @@ def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:
         "VAE encode": median_ms(lambda: engine.encode(faces), 3, wait),
         f"UNet, {engine.settings.steps} steps": median_ms(lambda: engine.denoise(tokens, masked, reference), 3, wait),
         "VAE decode": median_ms(lambda: engine.decode(latents, faces), 3, wait),
+=======
+        found: Column = {
+            "engine": f"{settings.name}, {engine.resolution_px} px, batches of {engine.windows_per_batch}",
+            "device": _device(engine),
+            "frames/s, 1080x1920": speed.frames_per_second,
+            "first window, s": speed.first_window_seconds,
+            "window, ms": speed.window_ms,
+            **{f"{name} on the CPU, ms/frame": ms for name, ms in time_frames(clip).items()},
+        }
+        if settings.spec.uses_gpu(settings.own):
+            from flows.cli.bench_diffusion import gpu_busy_percent, measure_parts
+
+            found["GPU busy, %"] = gpu_busy_percent(lambda: measure_path(clip, session, engine, WINDOW_FRAMES))
+            found |= measure_parts(engine)
+    return found
+
+
+def _measured(settings: EngineSettings, presets: bool) -> dict[str, EngineSettings]:
+    """What to measure, by the heading of its column. Raises ``InputError`` where there are no presets."""
+    if not presets:
+        return {settings.name: settings}
+    own: Group = settings.own
+    field = type(own).model_fields.get("quality")
+    if field is None:
+        raise InputError(f"--presets: the engine {settings.name} has none; choose --engine latentsync")
+    given = own.model_dump(include=own.model_fields_set - {"quality"})
+    group = settings.name.partition("-")[0]
+    return {
+        quality: settings.model_copy(update={group: type(own)(**{**given, "quality": quality})})
+        for quality in ("exact", "balanced", "fast")
+>>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
     }
-    rows = [(name, f"{ms / batch:.1f} ms per window") for name, ms in parts.items()]
-    tflop = _unet_tflop(engine) * engine.settings.steps
-    unet_ms = next(ms for name, ms in parts.items() if name.startswith("UNet")) / batch
-    if not engine.settings.deepcache:
-        rows.append(("UNet arithmetic", f"{tflop:.0f} TFLOP per window, {1000 * tflop / unet_ms:.0f} TFLOP/s"))
-    if engine.device.type == "cuda":
-        rows.append(("GPU memory", f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB allocated at the peak"))
-    return rows
 
 
-def _unet_tflop(engine: LatentSyncEngine) -> float:
-    """Operations of one UNet step on one window, guidance included, as torch counts them."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    passes = 2 if engine.settings.guidance_scale > 1 else 1  # counted once: both may not fit side by side
-    size = engine.resolution_px // 8
-    kind = {"device": engine.device, "dtype": engine.dtype}
-    sample = torch.zeros(1, 13, WINDOW_FRAMES, size, size, **kind)
-    tokens = torch.zeros(WINDOW_FRAMES, 50, 384, **kind)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        engine.models.unet(sample, torch.tensor(1, device=engine.device), tokens)
-    return passes * counter.get_total_flops() / 1e12
-
-
-def _ffmpeg_parts() -> list[tuple[str, str]]:
+def _ffmpeg_parts() -> Column:
     """Decode and encode of 1080x1920, where ffmpeg is there."""
     try:
         from flows.cli.bench_ffmpeg import time_ffmpeg
     except ImportError:
-        return [("decode, encode", "not measured: PyAV or ffmpeg-python is not installed")]
+        return {"decode, encode": "not measured: PyAV or ffmpeg-python is not installed"}
     try:
-        return [(name, f"{fps:.0f} frames/s") for name, fps in time_ffmpeg().items()]
+        return {f"{name}, frames/s": fps for name, fps in time_ffmpeg().items()}
     except LipsyncError as error:
-        return [("decode, encode", f"not measured: {error}")]
+        return {"decode, encode": f"not measured: {error}"}
 
 
 def _device(engine: Engine) -> str:
-    if isinstance(engine, LatentSyncEngine) and engine.device.type == "cuda":
-        return f"{torch.cuda.get_device_name(engine.device)}, {engine.dtype}, torch {torch.__version__}"
-    return f"CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    device, torch_version = getattr(engine, "device", torch.device("cpu")), f"torch {torch.__version__}"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {getattr(engine, 'dtype', '')}, {torch_version}"
+    return f"CPU, {torch.get_num_threads()} threads, {torch_version}"
 
 
-def _show(rows: list[tuple[str, str]]) -> None:
-    table = Table("part", "measured")
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=True, width=110).print(table)
+def _show(columns: dict[str, Column], machine: Column) -> None:
+    table = Table("", *columns)
+    for row in next(iter(columns.values())):
+        table.add_row(row, *(_cell(column[row]) for column in columns.values()))
+    for row, value in machine.items():
+        table.add_row(row, _cell(value))
+    Console(soft_wrap=True, width=120).print(table)
+
+
+def _cell(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}"

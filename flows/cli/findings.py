@@ -11,13 +11,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 
 from latentsync.records import Record
 from latentsync.storage.bounded_file import BoundedFile
 from latentsync.storage.throttle import MIB
+
+if TYPE_CHECKING:
+    import torch
 
 Verdict = Literal["ok", "warn", "fail"]
 Answer = tuple[Verdict, str, str]  # verdict, detail, remedy
@@ -135,13 +138,21 @@ def _gpu() -> Answer:
     if not torch.cuda.is_available():
         reason = "no CUDA GPU" if torch.version.cuda else "torch is built for the CPU"
         return _warn(f"{reason}: only the warp engine can run", "a CUDA GPU, its driver, and torch built for CUDA")
-    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return _ok("; ".join(_describe(gpu.name, gpu.major, gpu.minor, gpu.total_memory) for gpu in gpus))
+    return _ok("; ".join(_describe(torch.device("cuda", index)) for index in range(torch.cuda.device_count())))
 
 
-def _describe(name: str, major: int, minor: int, total_bytes: int) -> str:
-    dtype = "bfloat16" if major >= 8 else "float16"  # bfloat16 arithmetic came with Ampere, SM 8.0
-    return f"{name}, SM {major}.{minor}, {total_bytes / 2**30:.0f} GiB, {dtype}"
+def _describe(device: "torch.device") -> str:
+    """A GPU, and how the latentsync engine would use it."""
+    import torch
+
+    from latentsync.engines.diffusion import fused
+    from latentsync.engines.diffusion.engine import pick_dtype
+
+    gpu, dtype = torch.cuda.get_device_properties(device), pick_dtype("auto", device)
+    refused = fused.refusal(device, dtype)
+    path = f"the readable networks, for {refused}" if refused else "the fused networks"
+    numbers = str(dtype).removeprefix("torch.")
+    return f"{gpu.name}, SM {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB: {path} in {numbers}"
 
 
 def _weights(folder: Path | None) -> Answer:

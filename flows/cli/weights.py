@@ -17,8 +17,8 @@ console = Console(highlight=False, soft_wrap=True)
 class NumberFormat(StrEnum):
     """What the converted numbers are stored as."""
 
-    BF16 = "bfloat16"
     FP16 = "float16"
+    BF16 = "bfloat16"
 
 
 @weights.command
@@ -37,7 +37,7 @@ def convert(
     out: Annotated[Path, Parameter(help="File to write, .safetensors")],
     /,
     *,
-    dtype: Annotated[NumberFormat, Parameter(help="Number format")] = NumberFormat.BF16,
+    dtype: Annotated[NumberFormat, Parameter(help="Number format")] = NumberFormat.FP16,
 ) -> None:
     """Write the UNet as safetensors in half the size, which loads in seconds; prints its sha256."""
     import torch

@@ -91,3 +91,8 @@ def shown(text: str) -> str:
     """``text`` for people and logs: no user, password, query or fragment in its URLs, and no name without an end."""
     text = _URL_IN_TEXT.sub(lambda url: url[1] + _QUERY.sub("?...", _USER.sub("", url[2])), text)
     return _LONG_WORD.sub(r"\1...", text)
+
+
+def user_cache() -> Path:
+    """The folder of this user for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()

@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 
 from latentsync.errors import InputError
+from latentsync.storage.locations import user_cache
 
 POLL_SECONDS = 0.1
 PRIVATE, SHARED = 0o600, 0o644  # modes of a new lock file: for its owner's jobs, for every user of the host
@@ -105,7 +106,7 @@ def host_folder() -> Path:
     ours = status.st_uid in (0, os.geteuid())
     if ours and (status.st_mode & stat.S_ISVTX or not status.st_mode & 0o022):
         return folder
-    own = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lipsync" / "locks"
+    own = user_cache() / "lipsync" / "locks"
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
     mode = stat.filemode(status.st_mode)
     log.warning("%s (%s, %s) is no safe place for locks that users share: using %s", folder, mode, _owner(folder), own)

@@ -5,7 +5,6 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from latentsync.records import Artefact, file_sha256
 from latentsync.storage import locks
 from latentsync.storage.atomic import explained, private_folder
-from latentsync.storage.locations import is_url, normalised
+from latentsync.storage.locations import is_url, normalised, user_cache
 
 ROOMS = ("conformed", "finished", "inputs", "locks", "results", "runs")  # folders beside those of the sources
 
@@ -28,7 +27,7 @@ class Workspace:
     @classmethod
     def at(cls, location: str) -> "Workspace":
         """The workspace at a folder or fsspec URL; empty: the user's cache folder."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lipsync"
+        cache = user_cache() / "lipsync"
         location = normalised(location or str(cache))
         if not is_url(location):
             return cls(Path(location))

@@ -118,7 +118,7 @@ def check(folder: Path) -> list[str]:
     return [*dict.fromkeys(_findings(folder))]
 
 
-def convert(folder: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> str:
+def convert(folder: Path, out: Path, dtype: torch.dtype = torch.float16) -> str:
     """Write the UNet of ``folder`` as .safetensors in ``dtype``, tensor by tensor; returns its sha256.
 
     The resolution goes into the file's metadata. Raises ``WeightsError`` when the weights are not whole.

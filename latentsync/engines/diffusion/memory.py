@@ -32,13 +32,17 @@ class Workload:
     def smaller(self) -> tuple[str, "Workload"] | None:
         """The next step down and its name; None: this is the smallest."""
         if self.vae_frames > 1:
-            return "VAE one frame at a time", replace(self, vae_frames=1)
+            frames = self.vae_frames // 2
+            return f"VAE {frames} frames at a time", replace(self, vae_frames=frames)
         if not self.split_guidance:
             return "guidance passes one after the other", replace(self, split_guidance=True)
         if self.windows > 1:
             windows = self.windows // 2
             return f"batch of {windows} windows", replace(self, windows=windows)
         return None
+
+
+SMALLEST = Workload(windows=1, vae_frames=1, split_guidance=True)
 
 
 def workload_that_fits(free_bytes: int, resolution_px: int, number_bytes: int, guided: bool) -> Workload:
@@ -55,7 +59,7 @@ def workload_that_fits(free_bytes: int, resolution_px: int, number_bytes: int, g
 class Ladder:
     """Runs work, and after each shortage of GPU memory again with less at a time.
 
-    Steps, each logged: free caches, VAE one frame at a time, guidance passes one after the other,
+    Steps, each logged: free caches, fewer frames in the VAE, guidance passes one after the other,
     smaller batch, ``TransientError``. What was learnt stays for the next work.
     """
 

@@ -12,7 +12,7 @@ import torch
 
 from latentsync.engines.diffusion import checkpoints, fused
 from latentsync.engines.diffusion.codec import DiffusersVae, FaceCodec
-from latentsync.engines.diffusion.models.unet import UNet
+from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.diffusion.random_weights import Size, random_unet, random_vae, random_whisper
 from latentsync.engines.diffusion.sampling import GuidedUNet, Predictor
@@ -50,6 +50,7 @@ class NetworkMakers:
 class Models:
     """The networks that generate."""
 
+    config: UNetConfig
     unet: Any  # what ``predictor`` takes
     predictor: Callable[..., Predictor]
     codec: FaceCodec
@@ -84,14 +85,15 @@ class Networks:
     @cached_property
     def _models(self) -> Models:
         place = self._place
-        unet, vae = (make(place.device, place.dtype) for make in (self._makers.unet, self._makers.vae))
+        unet, vae = self._makers.unet(place.device, place.dtype), self._makers.vae(place.device, place.dtype)
         codec = partial(FaceCodec, resolution_px=place.resolution_px, device=place.device)
         reason = fused.refusal(place.device, place.dtype) if place.fused else "it is switched off"
         if reason:
             log.info("the readable networks generate, not the fused ones: %s", reason)
-            return Models(unet, GuidedUNet, codec(DiffusersVae.of(vae)))
+            return Models(unet.config, unet, GuidedUNet, codec(DiffusersVae.of(vae)))
         passes, fused_vae, predictor = fused.pack(unet, vae)
-        return Models(passes, predictor, codec(fused_vae), passes.let_go)
+        log.info("the fused networks generate, in %s", place.dtype)
+        return Models(unet.config, passes, predictor, codec(fused_vae), passes.let_go)
 
     @cached_property
     def _whisper(self) -> "WhisperEncoder":
@@ -101,8 +103,7 @@ class Networks:
 def published_networks(weights: Path, place: Place) -> Networks:
     """The networks of a folder of weights (see ``checkpoints``): those already here, if they are the same.
 
-    A device keeps the last ones that were asked for. Raises ``WeightsError`` for missing files or
-    another resolution, before anything is loaded.
+    Raises ``WeightsError`` for missing files or another resolution, before anything is loaded.
     """
     checkpoints.require_resolution(weights, place.resolution_px)
     unet, whisper = checkpoints.unet_file(weights), checkpoints.whisper_weights(weights)
@@ -113,22 +114,24 @@ def published_networks(weights: Path, place: Place) -> Networks:
         whisper=lambda device: load_whisper(whisper, device),
     )
     stat = unet.stat()
-    identity = (weights.resolve(), stat.st_mtime_ns, stat.st_size, place)
-    with _keeping:
-        kept, networks = _kept.get(place.device, (None, None))
-        if networks is None or kept != identity:
-            networks = Networks(place, makers)
-            _kept[place.device] = identity, networks
-        return networks
+    return _kept_networks((weights.resolve(), stat.st_mtime_ns, stat.st_size), place, makers)
 
 
 def random_networks(size: Size, place: Place) -> Networks:
-    """Networks with random weights, for measurements and tests; not kept."""
-    return Networks(
-        place,
-        NetworkMakers(
-            unet=lambda device, dtype: random_unet(size, device, dtype),
-            vae=lambda device, dtype: random_vae(size, device, dtype),
-            whisper=lambda device: random_whisper(size, device),
-        ),
+    """Networks with random weights, for measurements and tests."""
+    makers = NetworkMakers(
+        unet=lambda device, dtype: random_unet(size, device, dtype),
+        vae=lambda device, dtype: random_vae(size, device, dtype),
+        whisper=lambda device: random_whisper(size, device),
     )
+    return _kept_networks(size, place, makers)
+
+
+def _kept_networks(identity: object, place: Place, makers: NetworkMakers) -> Networks:
+    """Those of this identity and place; a device keeps the last ones that were asked for."""
+    with _keeping:
+        kept, networks = _kept.get(place.device, (None, None))
+        if networks is None or kept != (identity, place):
+            networks = Networks(place, makers)
+            _kept[place.device] = (identity, place), networks
+        return networks

@@ -5,6 +5,7 @@ Both schedules predict noise (epsilon) on Stable Diffusion's 1,000 training step
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -49,17 +50,19 @@ class Predictor(Protocol):
         ...
 
 
-class Schedule(Protocol):
-    """A way from noise to the picture."""
+class _Unscaled:
+    """A schedule whose samples are what the UNet sees."""
 
-    timesteps: list[float]  # of each step, from 999 down
+    def begin(self, noise: Tensor) -> Tensor:
+        """The first sample, from noise of deviation 1."""
+        return noise
 
-    def step(self, index: int, sample: Tensor, noise: Tensor) -> Tensor:
-        """One step towards the picture: the sample at the next timestep."""
-        ...
+    def seen(self, index: int, sample: Tensor) -> Tensor:
+        """What the UNet sees of the sample at step ``index``."""
+        return sample
 
 
-class DDIM:
+class DDIM(_Unscaled):
     """Deterministic DDIM, eta 0 (Song et al., arXiv 2010.02502, eq. 12)."""
 
     def __init__(self, steps: int):
@@ -75,7 +78,7 @@ class DDIM:
         return math.sqrt(after) * picture + math.sqrt(1 - after) * noise
 
 
-class DPMSolver:
+class DPMSolver(_Unscaled):
     """DPM-Solver++(2M), midpoint form, first order at the ends (Lu et al., arXiv 2211.01095, alg. 2)."""
 
     def __init__(self, steps: int):
@@ -104,7 +107,40 @@ class DPMSolver:
         return alpha, sigma, math.log(alpha / sigma)
 
 
-SCHEDULERS: dict[str, type[DDIM] | type[DPMSolver]] = {"ddim": DDIM, "dpm": DPMSolver}
+class DiffusersSchedule:
+    """One of diffusers' own schedulers; its import takes seconds, and some of its steps wait for the GPU."""
+
+    def __init__(self, class_name: str, steps: int):
+        import diffusers
+
+        given = {"beta_start": BETA_START, "beta_end": BETA_END, "beta_schedule": "scaled_linear"}
+        given |= {"num_train_timesteps": TRAIN_STEPS, "steps_offset": STEPS_OFFSET, "timestep_spacing": "leading"}
+        self._scheduler = getattr(diffusers, class_name).from_config(given)
+        self._scheduler.set_timesteps(steps)
+        self.timesteps: list[float] = self._scheduler.timesteps.tolist()  # some take two for a step
+
+    def begin(self, noise: Tensor) -> Tensor:
+        """The first sample, from noise of deviation 1."""
+        return noise * self._scheduler.init_noise_sigma
+
+    def seen(self, index: int, sample: Tensor) -> Tensor:
+        """What the UNet sees of the sample at step ``index``."""
+        return self._scheduler.scale_model_input(sample, self._scheduler.timesteps[index])
+
+    def step(self, index: int, sample: Tensor, noise: Tensor) -> Tensor:
+        """One step towards the picture; call in order of ``index``, after ``seen``."""
+        return self._scheduler.step(noise, self._scheduler.timesteps[index], sample).prev_sample
+
+
+Schedule = DDIM | DPMSolver | DiffusersSchedule
+SCHEDULERS: dict[str, Callable[[int], Schedule]] = {
+    "ddim": DDIM,
+    "dpm": DPMSolver,
+    "euler": partial(DiffusersSchedule, "EulerDiscreteScheduler"),
+    "heun": partial(DiffusersSchedule, "HeunDiscreteScheduler"),
+    "unipc": partial(DiffusersSchedule, "UniPCMultistepScheduler"),
+    "deis": partial(DiffusersSchedule, "DEISMultistepScheduler"),
+}
 
 
 @torch.no_grad()
@@ -136,7 +172,7 @@ def denoise(
         steps: UNet evaluations per window.
         guidance_scale: weight of the voice; 1 or less: a single pass without guidance.
         guidance_steps: the shares of the steps before it sets in and after which it ends.
-        scheduler: a key of ``SCHEDULERS``, or a name that ``diffusers_schedule`` knows.
+        scheduler: a key of ``SCHEDULERS``.
         deepcache: reuse inner features between steps.
         split_guidance: run the passes without and with voice one after the other: half the memory.
         predictor: binds ``unet`` to the batch; ``GuidedUNet`` unless told otherwise.
@@ -147,13 +183,13 @@ def denoise(
     batch, _, frames, *size = masked_latents.shape
     mask = keep_mask.expand(batch, -1, frames, -1, -1)
     known = torch.cat([mask, masked_latents, reference_latents], dim=1).to(audio_tokens.dtype)
-    latents = noise.float().expand(batch, -1, frames, *size)
     schedule = SCHEDULERS[scheduler](steps)
+    latents = schedule.begin(noise.float().expand(batch, -1, frames, *size))
     timesteps = on_device(torch.tensor(schedule.timesteps), latents.device)
     guidance = Guidance(guidance_scale, *guidance_steps, split=split_guidance)
     predict = (predictor or GuidedUNet)(unet, audio_tokens, known, timesteps, guidance, deepcache)
     for index in range(len(schedule.timesteps)):
-        latents = schedule.step(index, latents, predict(index, latents))
+        latents = schedule.step(index, latents, predict(index, schedule.seen(index, latents)))
     return latents
 
 

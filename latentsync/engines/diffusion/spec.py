@@ -2,9 +2,9 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from latentsync.engines.diffusion.published import RELEASES, ReleaseName
 from latentsync.engines.protocol import Engine
@@ -14,17 +14,33 @@ from latentsync.group import Group
 
 ROWS_PER_SECOND = 50  # whisper's, two mel frames each
 ROWS_BEFORE, ROWS_AFTER = 4, 6  # a frame hears rows c-4 .. c+5 around its own
-WHERE_OR_HOW_FAST = frozenset({"device", "gpu_high_watermark_gib", "gpu_low_watermark_gib"})
+WHERE_OR_HOW_FAST = frozenset({"quality", "device", "gpu_high_watermark_gib", "gpu_low_watermark_gib"})
+AFTER_VOICE = frozenset(
+    {"steps", "guidance_scale", "guidance_start", "guidance_end", "seed", "scheduler", "deepcache", "deepcache_branch"}
+    | {"dtype", "fused"}
+)
 AFTER_VOICE = frozenset(
     {"steps", "guidance_scale", "guidance_start", "guidance_end", "seed", "scheduler", "deepcache", "deepcache_branch"}
     | {"dtype", "fused"}
 )
 
 
+QUALITIES: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "balanced": {"deepcache": 3},
+    "fast": {"scheduler": "dpm", "steps": 10, "deepcache": 3, "guidance_end": 0.6},
+}
+
+
 class LatentSyncSettings(Group):
     """The LatentSync diffusion model."""
 
     weights: Path | None = Field(default=None, description="Folder with the weights")
+    quality: Literal["exact", "balanced", "fast"] = Field(
+        default="exact",
+        description="exact: as the reference; balanced: DeepCache 3; fast: 10 steps of dpm, DeepCache 3, guidance in "
+        "the first 60 %. What is set beside it wins",
+    )
     steps: int = Field(default=20, ge=1, le=100, description="Denoising steps per window")
     guidance_scale: float = Field(
         default=1.5, ge=1.0, le=5.0, description="Weight of the voice; 1 = one pass, above 2.5 jitters"
@@ -37,8 +53,9 @@ class LatentSyncSettings(Group):
         description="Share of the steps after which guidance ends; the others take half the time",
     )
     seed: int = Field(default=1247, ge=0, description="Seed of the noise")
-    scheduler: Literal["ddim", "dpm"] = Field(
-        default="ddim", description="ddim: 20 steps; dpm: DPM-Solver++, good from 10"
+    scheduler: Literal["ddim", "dpm", "euler", "heun", "unipc", "deis"] = Field(
+        default="ddim",
+        description="ddim: 20 steps; dpm: DPM-Solver++, good from 10; the others are computed by diffusers",
     )
     deepcache: int = Field(
         default=0, ge=0, le=10, description="Full UNet pass every n-th step only (3 is usual); 0 = every step"
@@ -50,7 +67,7 @@ class LatentSyncSettings(Group):
         default="auto", description="auto: a CUDA GPU, else an error; cpu: slow"
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        default="auto", description="Number format of the weights; auto: by the GPU's capability"
+        default="auto", description="Number format; auto: float16 on a GPU"
     )
     fused: bool = Field(default=True, description="Fused networks where the GPU can run them; false: readable ones")
     windows_per_batch: int = Field(
@@ -65,6 +82,13 @@ class LatentSyncSettings(Group):
     gpu_low_watermark_gib: float | None = Field(
         default=None, gt=0, description="GiB of GPU memory that a clean-up aims for; empty: 70 % of the GPU"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quality_fills_in(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {**QUALITIES.get(str(given.get("quality", "exact")), {}), **given}
 
 
 def rows_heard(frame: int, fps: Fraction) -> range:

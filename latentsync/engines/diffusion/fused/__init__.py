@@ -1,7 +1,9 @@
 """UNet and VAE packed for a GPU: Triton kernels, fewer passes over memory, one CUDA graph per kind of pass."""
 
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +12,7 @@ from latentsync.engines.diffusion.models.unet import UNet
 from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.diffusion.sampling import Predictor
 from latentsync.engines.protocol import WINDOW_FRAMES
+from latentsync.storage.locations import user_cache
 
 if TYPE_CHECKING:
     from latentsync.engines.diffusion.fused.passes import PassesByShape
@@ -29,8 +32,14 @@ def refusal(device: torch.device, dtype: torch.dtype) -> str:
     return "" if find_spec("triton") else "Triton is not installed (it comes with torch for CUDA)"
 
 
+def kernel_cache() -> Path:
+    """The folder where built kernels are kept; may be copied to other machines with the same GPU."""
+    return Path(os.environ.get("TRITON_CACHE_DIR") or user_cache() / "lipsync-kernels")
+
+
 def pack(unet: UNet, vae: VaeWeights) -> tuple["PassesByShape", "FusedVae", Callable[..., Predictor]]:
     """What takes the place of both networks, and what binds the UNet to a batch."""
+    os.environ.setdefault("TRITON_CACHE_DIR", str(kernel_cache()))  # before Triton looks
     from latentsync.engines.diffusion.fused import kernels
     from latentsync.engines.diffusion.fused.passes import FusedGuidance, PassesByShape
     from latentsync.engines.diffusion.fused.unet import FusedUNet

@@ -70,10 +70,9 @@ def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:
 def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:
     images, positions, channels = q.shape
     out = q.new_empty(q.shape)
-    rows = min(QUERIES, max(16, triton.next_power_of_2(positions)))
-    _cross[(images * triton.cdiv(positions, rows) * heads,)](
+    _cross[(images * triton.cdiv(positions, QUERIES) * heads,)](
         q, kv, out, positions, kv.shape[1], heads, channels, kv.stride(0), kv.stride(1), _scale(channels // heads),
-        HEAD=channels // heads, WIDTH=_width(channels // heads), ROWS=rows,
+        HEAD=channels // heads, WIDTH=_width(channels // heads), ROWS=QUERIES,
         TOKENS=max(16, triton.next_power_of_2(kv.shape[1])), num_warps=4,
     )  # fmt: skip
     return out

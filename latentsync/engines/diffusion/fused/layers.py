@@ -5,13 +5,14 @@ A bias is added where a pass over the map happens anyway, often by the next norm
 """
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 Ops = ModuleType
+IMAGES_TOGETHER = 16  # in an upsampling: for more, cuDNN chooses a kernel that takes twice as long (H100)
 
 
 class Map(NamedTuple):
@@ -41,9 +42,8 @@ class Norm:
     def __call__(self, maps: list[Map], frames: int, silu: bool, pending: Tensor | None = None) -> Tensor:
         """Normalise maps side by side, ``pending`` (c,) added to the first."""
         x = maps[0].x
-        parts = [(each.moments, pending if each is maps[0] else None) for each in maps]
-        positions = x.shape[1] * x.shape[2]
-        scales = self._ops.affine(parts, self._norm, positions, frames, self._groups, self._eps)
+        parts, positions = [each.moments for each in maps], x.shape[1] * x.shape[2]
+        scales = self._ops.affine(parts, pending, self._norm, positions, frames, self._groups, self._eps)
         out = self._ops.normalise([each.x.flatten(1, 2) for each in maps], scales, frames, silu)
         return out.unflatten(1, x.shape[1:3])
 
@@ -63,7 +63,7 @@ def padded(weight: Tensor, outputs: int, inputs: int) -> Tensor:
 class Resnet:
     """Two convolutions, each after a norm, and a shortcut."""
 
-    def __init__(self, ops: Ops, module: nn.Module):
+    def __init__(self, ops: Ops, module: Any):
         self._ops = ops
         self._norm1, self._norm2 = Norm(ops, module.norm1), Norm(ops, module.norm2)
         self._conv1, self._conv2 = module.conv1.weight, module.conv2.weight
@@ -92,7 +92,7 @@ class Resnet:
 class Upsample:
     """Nearest x2 and a 3x3 convolution, as four 2x2 convolutions of the small map, one per parity."""
 
-    def __init__(self, ops: Ops, module: nn.Conv2d):
+    def __init__(self, ops: Ops, module: Any):
         self._ops, self._bias = ops, module.bias.float()
         weight = module.weight.float()
         for axis in (-2, -1):  # an even output sees the row before and its own twice, an odd one its own and the next
@@ -104,7 +104,8 @@ class Upsample:
 
     def __call__(self, x: Tensor) -> Map:
         """(images, h, w, c) -> (images, 2h, 2w, c)."""
-        return Map.of(self._ops, self._ops.interleave(conv(x, self._weight), self._bias))
+        parts = [self._ops.interleave(conv(part, self._weight), self._bias) for part in x.split(IMAGES_TOGETHER)]
+        return Map.of(self._ops, torch.cat(parts) if len(parts) > 1 else parts[0])
 
 
 class RowNorm:

@@ -7,28 +7,24 @@ from torch import Tensor
 
 from latentsync.engines.diffusion.fused.twins import TILE_ROWS
 
-CHUNK = 128  # tiles that `affine` looks at together
+AT_ONCE = 8192  # sums that a program of `affine` looks at together
 
 
-@triton.jit(do_not_specialize=["positions"])
-def _moments(x, add, bias, found, positions, channels, ADD: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr,
-             TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+@triton.jit(do_not_specialize=["positions", "adding", "biased"])
+def _moments(x, add, bias, found, positions, channels, adding, biased, TILE: tl.constexpr, BLOCK: tl.constexpr):
     program = tl.program_id(0)
     blocks, tiles = channels // BLOCK, tl.cdiv(positions, TILE)
     c = program % blocks * BLOCK + tl.arange(0, BLOCK)
     tile, image = program // blocks % tiles, program // (blocks * tiles)
-    row = tile * TILE + tl.arange(0, ROWS)
+    row = tile * TILE + tl.arange(0, TILE)
     inside = (row < positions)[:, None]
     at = (image.to(tl.int64) * positions + row[:, None]) * channels + c[None, :]
     value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
-    if ADD:
-        value += tl.load(add + at, mask=inside, other=0).to(tl.float32)
-    if BIAS:
-        value += tl.load(bias + c)[None, :]
-    if ADD or BIAS:
-        stored = value.to(x.dtype.element_ty)
-        tl.store(x + at, stored, mask=inside)
-        value = tl.where(inside, stored.to(tl.float32), 0)
+    value += tl.load(add + at, mask=inside & (adding != 0), other=0).to(tl.float32)
+    value += tl.load(bias + c, mask=(c >= 0) & (biased != 0), other=0)[None, :].to(tl.float32)
+    stored = value.to(x.dtype.element_ty)
+    tl.store(x + at, stored, mask=inside & (adding + biased != 0))
+    value = tl.where(inside, stored.to(tl.float32), 0)
     count = tl.minimum(positions - tile * TILE, TILE)
     total = tl.sum(value, 0)
     centred = tl.where(inside, value - (total / count)[None, :], 0)
@@ -38,31 +34,24 @@ def _moments(x, add, bias, found, positions, channels, ADD: tl.constexpr, BIAS: 
 
 
 @triton.jit
-def _load_parts(first, second, at, c, first_channels, second_channels, valid, SECOND: tl.constexpr):
+def _load_parts(first, second, at, c, first_channels, second_channels, valid):
     value = tl.load(first + at * first_channels + c, mask=valid & (c < first_channels), other=0)
-    if SECOND:
-        there = valid & (c >= first_channels)
-        value += tl.load(second + at * second_channels + c - first_channels, mask=there, other=0)
-    return value
+    there = valid & (c >= first_channels)
+    return value + tl.load(second + at * second_channels + c - first_channels, mask=there, other=0)
 
 
-@triton.jit(do_not_specialize=["positions", "tiles", "image_tiles", "group"])
-def _affine(first, second, first_bias, second_bias, weight, bias, out, first_channels, second_channels, positions,
-            tiles, image_tiles, group, eps, SECOND: tl.constexpr, FIRST_BIAS: tl.constexpr,
-            SECOND_BIAS: tl.constexpr, TILE: tl.constexpr, CHUNK: tl.constexpr, GROUP: tl.constexpr):  # fmt: skip
+@triton.jit(do_not_specialize=["positions", "tiles", "image_tiles", "group", "biased"])
+def _affine(first, second, first_bias, weight, bias, out, first_channels, second_channels, positions, tiles,
+            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, GROUP: tl.constexpr):  # fmt: skip
     domain, channels = tl.program_id(0), first_channels + second_channels
     member = tl.arange(0, GROUP)
     c, mine = tl.program_id(1) * group + member, member < group
-    pending = tl.zeros([GROUP], tl.float32)
-    if FIRST_BIAS:
-        pending += tl.load(first_bias + c, mask=mine & (c < first_channels), other=0)
-    if SECOND_BIAS:
-        pending += tl.load(second_bias + c - first_channels, mask=mine & (c >= first_channels), other=0)
+    pending = tl.load(first_bias + c, mask=mine & (c < first_channels) & (biased != 0), other=0)
     total = tl.zeros([GROUP], tl.float32)
     for start in range(0, tiles, CHUNK):
         tile = start + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
-        total += tl.sum(_load_parts(first, second, at, c[None, :], first_channels, second_channels, valid, SECOND), 0)
+        total += tl.sum(_load_parts(first, second, at, c[None, :], first_channels, second_channels, valid), 0)
     rows = (tiles // image_tiles * positions).to(tl.float32)
     numbers = rows * group
     mean = (tl.sum(total, 0) + rows * tl.sum(pending, 0)) / numbers
@@ -70,8 +59,8 @@ def _affine(first, second, first_bias, second_bias, weight, bias, out, first_cha
     for start in range(0, tiles, CHUNK):
         tile = start + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
-        sums = _load_parts(first, second, at, c[None, :], first_channels, second_channels, valid, SECOND)
-        within = _load_parts(first, second, at + 1, c[None, :], first_channels, second_channels, valid, SECOND)
+        sums = _load_parts(first, second, at, c[None, :], first_channels, second_channels, valid)
+        within = _load_parts(first, second, at + 1, c[None, :], first_channels, second_channels, valid)
         count = tl.minimum(positions - tile % image_tiles * TILE, TILE).to(tl.float32)[:, None]
         off = sums / count + pending[None, :] - mean
         squares += tl.sum(tl.where(valid, within + count * off * off, 0), 0)
@@ -81,8 +70,8 @@ def _affine(first, second, first_bias, second_bias, weight, bias, out, first_cha
     tl.store(out + (domain * 2 + 1) * channels + c, shift, mask=mine)
 
 
-@triton.jit(do_not_specialize=["positions", "frames"])
-def _normalise(first, second, scales, out, first_channels, second_channels, positions, frames, SILU: tl.constexpr,
+@triton.jit(do_not_specialize=["positions", "frames", "silu"])
+def _normalise(first, second, scales, out, first_channels, second_channels, positions, frames, silu,
                ROWS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     program, channels = tl.program_id(0), first_channels + second_channels
     blocks, tiles = channels // BLOCK, tl.cdiv(positions, ROWS)
@@ -98,8 +87,7 @@ def _normalise(first, second, scales, out, first_channels, second_channels, posi
         value = tl.load(second + at * second_channels + (c - first_channels)[None, :], mask=inside, other=0)
     place = scales + image // frames * 2 * channels + c
     result = value.to(tl.float32) * tl.load(place)[None, :] + tl.load(place + channels)[None, :]
-    if SILU:
-        result *= tl.sigmoid(result)
+    result = tl.where(silu != 0, result * tl.sigmoid(result), result)
     tl.store(out + at * channels + c[None, :], result.to(out.dtype.element_ty), mask=inside)
 
 
@@ -139,33 +127,32 @@ def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) ->
     images, positions, channels = x.shape
     tiles, block = triton.cdiv(positions, TILE_ROWS), _block(channels)
     found = torch.empty(images, tiles, 2, channels, dtype=torch.float32, device=x.device)
-    rows = min(TILE_ROWS, triton.next_power_of_2(positions))
     _moments[(images * tiles * (channels // block),)](
-        x, x if add is None else add, x if bias is None else bias, found, positions, channels,
-        ADD=add is not None, BIAS=bias is not None, ROWS=rows, TILE=TILE_ROWS, BLOCK=block, num_warps=8,
+        x, x if add is None else add, found if bias is None else bias, found, positions, channels,
+        int(add is not None), int(bias is not None), TILE=TILE_ROWS, BLOCK=block, num_warps=8,
     )  # fmt: skip
     return found
 
 
 def affine(
-    parts: list[tuple[Tensor, Tensor | None]],
+    parts: list[Tensor],
+    pending: Tensor | None,
     norm: tuple[Tensor, Tensor],
     positions: int,
     frames: int,
     groups: int,
     eps: float,
 ) -> Tensor:
-    (first, first_bias), (second, second_bias) = (*parts, (None, None))[:2]
+    first, second = parts[0], parts[-1]
     images, image_tiles, _, first_channels = first.shape
-    second_channels = 0 if second is None else second.shape[-1]
-    channels, tiles = first_channels + second_channels, image_tiles * frames
+    second_channels = second.shape[-1] if len(parts) > 1 else 0
+    channels = first_channels + second_channels
+    width = max(16, triton.next_power_of_2(channels // groups))
     out = torch.empty(images // frames, 2, channels, dtype=torch.float32, device=first.device)
     _affine[(images // frames, groups)](
-        first, first if second is None else second, first if first_bias is None else first_bias,
-        first if second_bias is None else second_bias, *norm, out, first_channels, second_channels, positions,
-        tiles, image_tiles, channels // groups, eps, SECOND=second is not None, FIRST_BIAS=first_bias is not None,
-        SECOND_BIAS=second_bias is not None, TILE=TILE_ROWS, CHUNK=CHUNK,
-        GROUP=max(16, triton.next_power_of_2(channels // groups)), num_warps=8,
+        first, second, first if pending is None else pending, *norm, out, first_channels, second_channels, positions,
+        image_tiles * frames, image_tiles, channels // groups, int(pending is not None), eps,
+        TILE=TILE_ROWS, CHUNK=AT_ONCE // width, GROUP=width, num_warps=8,
     )  # fmt: skip
     return out
 
@@ -174,12 +161,11 @@ def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Te
     first, second = maps[0], maps[-1]
     images, positions, first_channels = first.shape
     second_channels = second.shape[-1] if len(maps) > 1 else 0
-    channels = first_channels + second_channels
-    block, rows = _block(first_channels, second_channels), min(TILE_ROWS, triton.next_power_of_2(positions))
+    channels, block = first_channels + second_channels, _block(first_channels, second_channels)
     out = first.new_empty(images, positions, channels)
-    _normalise[(images * triton.cdiv(positions, rows) * (channels // block),)](
-        first, second, scales, out, first_channels, second_channels, positions, frames,
-        SILU=silu, ROWS=rows, BLOCK=block, num_warps=8,
+    _normalise[(images * triton.cdiv(positions, TILE_ROWS) * (channels // block),)](
+        first, second, scales, out, first_channels, second_channels, positions, frames, int(silu),
+        ROWS=TILE_ROWS, BLOCK=block, num_warps=8,
     )  # fmt: skip
     return out
 

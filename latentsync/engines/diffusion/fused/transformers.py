@@ -4,14 +4,12 @@ Their state lives in the last fifth of a buffer (M, 5C); the feed-forward fills 
 layer, the residual and ``proj_out``, linear all three, are one product with the whole buffer.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from latentsync.engines.diffusion.fused.layers import Map, Norm, Ops, RowNorm
-from latentsync.engines.diffusion.models.attention import Attention, FeedForward, SpatialTransformer
-from latentsync.engines.diffusion.models.motion import TemporalTransformer
 
 
 class Voice(NamedTuple):
@@ -24,12 +22,12 @@ class Voice(NamedTuple):
 class _Frame:
     """What both kinds of transformer do around their attentions."""
 
-    def __init__(self, ops: Ops, module: nn.Module, proj_in: Tensor, proj_out: Tensor):
+    def __init__(self, ops: Ops, module: Any, proj_in: Tensor, proj_out: Tensor):
         self._ops, self._norm = ops, Norm(ops, module.norm)
         self._proj_in, self._proj_out = proj_in, proj_out
         self._pending = module.proj_in.bias.float()
 
-    def _close(self, norm: nn.LayerNorm, feed_forward: FeedForward, bias: Tensor) -> None:
+    def _close(self, norm: nn.LayerNorm, feed_forward: Any, bias: Tensor) -> None:
         """Pack what follows the attentions; ``out_bias`` stays to be added to the result."""
         up, _, down = feed_forward.net
         self._ff_norm = RowNorm(self._ops, norm, self._pending)
@@ -58,7 +56,7 @@ class _Frame:
 class SelfAttention:
     """q, k, v in one product; what comes out is added to the state in place."""
 
-    def __init__(self, ops: Ops, norm: nn.LayerNorm, module: nn.Module, pending: Tensor, table: Tensor | None = None):
+    def __init__(self, ops: Ops, norm: nn.LayerNorm, module: Any, pending: Tensor, table: Tensor | None = None):
         self._norm = RowNorm(ops, norm, pending, table)
         self._qkv = torch.cat([module.to_q.weight, module.to_k.weight, module.to_v.weight])
         self._out, self._ops, self._heads = module.to_out[0].weight, ops, module.heads
@@ -77,7 +75,7 @@ class SelfAttention:
 class CrossAttention:
     """Attention to the voice; keys and values were made for all layers at once, ``place`` is this one's."""
 
-    def __init__(self, ops: Ops, norm: nn.LayerNorm, module: Attention, pending: Tensor, place: int):
+    def __init__(self, ops: Ops, norm: nn.LayerNorm, module: Any, pending: Tensor, place: int):
         self._norm, self._ops, self._heads = RowNorm(ops, norm, pending), ops, module.heads
         self._q, self._out = module.to_q.weight, module.to_out[0].weight
         self._place = slice(place, place + 2 * len(self._q))
@@ -92,7 +90,7 @@ class CrossAttention:
 class Spatial(_Frame):
     """Self-attention of a frame, cross-attention to the voice, feed-forward."""
 
-    def __init__(self, ops: Ops, module: SpatialTransformer, place: int):
+    def __init__(self, ops: Ops, module: Any, place: int):
         super().__init__(ops, module, module.proj_in.weight.flatten(1), module.proj_out.weight.flatten(1))
         block = module.transformer_blocks[0]
         self._self = SelfAttention(ops, block.norm1, block.attn1, self._pending)
@@ -119,7 +117,7 @@ class Spatial(_Frame):
 class Temporal(_Frame):
     """Self-attentions of each position over the frames of its window, feed-forward."""
 
-    def __init__(self, ops: Ops, module: TemporalTransformer):
+    def __init__(self, ops: Ops, module: Any):
         super().__init__(ops, module, module.proj_in.weight, module.proj_out.weight)
         block = module.transformer_blocks[0]
         self._attentions = []

@@ -23,7 +23,8 @@ def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) ->
 
 
 def affine(
-    parts: list[tuple[Tensor, Tensor | None]],
+    parts: list[Tensor],
+    pending: Tensor | None,
     norm: tuple[Tensor, Tensor],
     positions: int,
     frames: int,
@@ -33,25 +34,23 @@ def affine(
     """GroupNorm as a factor and an addend per channel, (images / frames, 2, channels) float32.
 
     Args:
-        parts: of each map side by side on the channels: its moments, and a bias (channels,) that is still to
-            be added to it.
+        parts: moments of each of one or two maps side by side on the channels.
+        pending: a bias (channels of the first,) that is still to be added to the first map.
         norm: weight and bias of the norm, (channels,) float32.
         positions: of one image.
         frames: images that share their statistics.
         groups: of channels.
         eps: added to the variance.
     """
-    sums, squares, biases = [], [], []
-    for found, bias in parts:
-        sums.append(found[:, :, 0])
-        squares.append(found[:, :, 1])
-        biases.append(torch.zeros_like(found[0, 0, 0]) if bias is None else bias)
-    total, square = (torch.cat(part, -1).unflatten(0, (-1, frames)).flatten(1, 2) for part in (sums, squares))
+    joined = torch.cat(parts, -1).unflatten(0, (-1, frames)).flatten(1, 2)
+    total, square = joined.unbind(2)
+    bias = torch.zeros_like(norm[0])
+    if pending is not None:
+        bias[: len(pending)] = pending
     tiles = total.shape[1] // frames
     rows = torch.full((tiles,), TILE_ROWS, dtype=torch.float32, device=total.device)
     rows[-1] = positions - TILE_ROWS * (tiles - 1)
     rows = rows.repeat(frames)[None, :, None]
-    bias = torch.cat(biases)
     means = total / rows + bias
     grouped = means.unflatten(-1, (groups, -1))
     mean = (grouped * rows[..., None]).sum((1, 3), keepdim=True) / (rows.sum() * grouped.shape[-1])

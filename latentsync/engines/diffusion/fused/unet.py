@@ -4,7 +4,7 @@ Letters in comments: b windows, f frames, h w latent pixels, c channels.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class Step(NamedTuple):
 class Layer:
     """Resnet, spatial transformer (if any), motion module (if any)."""
 
-    def __init__(self, ops: Ops, parts: tuple[nn.Module, nn.Module | None, nn.Module | None], times: slice, voice: int):
+    def __init__(self, ops: Ops, parts: tuple[Any, Any, Any], times: slice, voice: int):
         resnet, spatial, motion = parts
         self._ops, self._times, self._resnet = ops, times, Resnet(ops, resnet)
         self._spatial = None if spatial is None else Spatial(ops, spatial, voice)
@@ -144,12 +144,12 @@ class FusedUNet:
                 x = upsamplers[0](x.x)
         return x, feature
 
-    def _layers(self, block: nn.Module) -> Iterator[Layer]:
+    def _layers(self, block: Any) -> Iterator[Layer]:
         attentions = block.attentions or [None] * len(block.resnets)
         for parts in zip(block.resnets, attentions, block.motion_modules, strict=True):
             yield self._layer(*parts)
 
-    def _layer(self, resnet: nn.Module, spatial: nn.Module | None, motion: nn.Module | None) -> Layer:
+    def _layer(self, resnet: Any, spatial: Any, motion: Any) -> Layer:
         """Pack a layer, and note what it adds to the tables of times and voices."""
         time = sum(len(bias) for _, bias in self._time_parts)
         voice = sum(len(part) for part in self._voice_parts)

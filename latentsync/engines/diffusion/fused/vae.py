@@ -1,19 +1,21 @@
 """The VAE packed for inference: computes what diffusers' ``AutoencoderKL`` computes, posterior's mode and all."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from latentsync.engines.diffusion.fused.layers import Map, Norm, Ops, Resnet, Upsample, conv, padded
-from latentsync.engines.diffusion.models.vae import LATENT_CHANNELS, VaeAttention, VaeMiddle, VaeWeights
+from latentsync.engines.diffusion.models.vae import LATENT_CHANNELS, VaeWeights
 
-CHANNELS = 8  # of pixels and latents at both ends: zeros fill them up for the tensor cores
+CHANNELS_IN, CHANNELS_OUT = 32, 8  # of pixels and latents, filled up to what cuDNN is fast with (H100)
 
 
 class _Attention:
     """One head as wide as the map: too wide for flash attention, so its scores are written out."""
 
-    def __init__(self, ops: Ops, module: VaeAttention):
+    def __init__(self, ops: Ops, module: Any):
         self._ops, self._norm = ops, Norm(ops, module.group_norm)
         scale = module.to_q.in_features**-0.5
         parts = (module.to_q, module.to_k, module.to_v)
@@ -32,7 +34,7 @@ class _Attention:
 class _Resnets:
     """Resnets one after the other, every image on its own."""
 
-    def __init__(self, ops: Ops, modules: nn.ModuleList):
+    def __init__(self, ops: Ops, modules: Any):
         self._layers = [Resnet(ops, module) for module in modules]
 
     def __call__(self, x: Map) -> Map:
@@ -42,7 +44,7 @@ class _Resnets:
 
 
 class _Middle:
-    def __init__(self, ops: Ops, module: VaeMiddle):
+    def __init__(self, ops: Ops, module: Any):
         self._first, self._last = _Resnets(ops, module.resnets[:1]), _Resnets(ops, module.resnets[1:])
         self._attention = _Attention(ops, module.attentions[0])
 
@@ -53,7 +55,7 @@ class _Middle:
 class _Downsample:
     """A convolution of stride 2 that is padded right and below only: as a 4x4 one whose first taps are zero."""
 
-    def __init__(self, ops: Ops, module: nn.Conv2d):
+    def __init__(self, ops: Ops, module: Any):
         self._ops, self._bias = ops, module.bias.float()
         self._weight = F.pad(module.weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
 
@@ -62,21 +64,23 @@ class _Downsample:
 
 
 class _End:
-    """The first or last convolution, its channels filled up with zeros."""
+    """The first or last convolution, the few channels on its outer side filled up with zeros."""
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
         outputs, inputs = weight.shape[:2]
-        self._outputs, self.bias = outputs, bias.float()
-        self._weight = padded(weight.to(dtype), max(outputs, CHANNELS), max(inputs, CHANNELS))
+        opening = inputs < outputs
+        self._outputs, self._bias = outputs, bias.float()
+        wide = (outputs, max(inputs, CHANNELS_IN)) if opening else (max(outputs, CHANNELS_OUT), inputs)
+        self._weight = padded(weight.to(dtype), *wide)
 
     def opened(self, ops: Ops, x: Tensor) -> Map:
         """(N, h, w, few) -> a map."""
-        x = F.pad(x, (0, self._weight.shape[1] - x.shape[-1]))
-        return Map.of(ops, conv(x.to(self._weight.dtype), self._weight), bias=self.bias)
+        x = F.pad(x.to(self._weight.dtype), (0, self._weight.shape[1] - x.shape[-1]))
+        return Map.of(ops, conv(x, self._weight), bias=self._bias)
 
     def closed(self, x: Tensor) -> Tensor:
         """A map -> (N, h, w, few) float32."""
-        return conv(x, self._weight)[..., : self._outputs].float() + self.bias
+        return conv(x, self._weight)[..., : self._outputs].float() + self._bias
 
 
 class FusedVae:
@@ -84,18 +88,22 @@ class FusedVae:
 
     def __init__(self, weights: VaeWeights, ops: Ops):
         self._ops, self._scale = ops, float(weights.config["scaling_factor"])
-        encoder, decoder, dtype = weights.encoder, weights.decoder, weights.quant_conv.weight.dtype
+        encoder: Any = weights.encoder
+        decoder: Any = weights.decoder
+        quant: Any = weights.quant_conv
+        after_quant: Any = weights.post_quant_conv
+        dtype = quant.weight.dtype
         self._encode_in = _End(encoder.conv_in.weight, encoder.conv_in.bias, dtype)
         self._down = [
             (_Resnets(ops, block.resnets), [_Downsample(ops, sampler) for sampler in block.samplers])
             for block in encoder.down_blocks
         ]
         self._encode_mid, self._encode_norm = _Middle(ops, encoder.mid_block), Norm(ops, encoder.conv_norm_out)
-        mean = self._scale * weights.quant_conv.weight[:LATENT_CHANNELS].float().flatten(1)  # the rest is the variance
-        bias = mean @ encoder.conv_out.bias.float() + self._scale * weights.quant_conv.bias[:LATENT_CHANNELS].float()
+        mean = self._scale * quant.weight[:LATENT_CHANNELS].float().flatten(1)  # the rest is the variance
+        bias = mean @ encoder.conv_out.bias.float() + self._scale * quant.bias[:LATENT_CHANNELS].float()
         merged = torch.einsum("om,mihw->oihw", mean, encoder.conv_out.weight.float())
         self._encode_out = _End(merged, bias, dtype)
-        self._after_quant = weights.post_quant_conv.weight.float().flatten(1), weights.post_quant_conv.bias.float()
+        self._after_quant = after_quant.weight.float().flatten(1), after_quant.bias.float()
         self._decode_in = _End(decoder.conv_in.weight, decoder.conv_in.bias, dtype)
         self._decode_mid, self._decode_norm = _Middle(ops, decoder.mid_block), Norm(ops, decoder.conv_norm_out)
         self._up = [

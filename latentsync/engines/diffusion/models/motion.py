@@ -19,7 +19,8 @@ class PositionTable(nn.Module):
     def __init__(self, channels: int, max_frames: int):
         super().__init__()
         self.register_buffer("pe", torch.empty(1, max_frames, channels))
-        self.reset_parameters()
+        if not self.pe.is_meta:  # arithmetic there has torch import its compiler, which takes seconds
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Fill the table."""

@@ -47,9 +47,9 @@ class VaeBlock(nn.Module):
             self.add_module(sampler, nn.ModuleList([convolution]))
 
     @property
-    def samplers(self) -> list[nn.Conv2d]:
+    def samplers(self) -> list[Any]:
         """The convolution, if there is one."""
-        return [part[0]["conv"] for name, part in self.named_children() if name.endswith("samplers")]
+        return [getattr(self, name)[0]["conv"] for name, _ in self.named_children() if name.endswith("samplers")]
 
 
 class VaeMiddle(nn.Module):

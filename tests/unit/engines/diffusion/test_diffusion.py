@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -160,6 +162,40 @@ class TestGeneration:
         assert engine.models is engine.models
 
 
+class TestTwoJobs:
+    def test_they_take_turns_and_one_s_shortage_does_not_change_the_other_s_batch(self, weights, monkeypatch):
+        """Both threads go through the same networks, one batch at a time, each with the workload it began with."""
+        engine = load(weights, windows_per_batch=2, **on_cpu)
+        usual, inside, seen = engine.encode, threading.Semaphore(1), []
+
+        def encode(faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            assert inside.acquire(blocking=False), "two jobs at once"
+            seen.append((threading.get_ident(), engine.workload))
+            try:
+                if len(faces) > 1:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return usual(faces)
+            finally:
+                inside.release()
+
+        monkeypatch.setattr(engine, "encode", encode)
+        batch, tokens = np.stack([window(0, 2).faces, window(2, 2).faces]), np.zeros((2, 2, 50, 32), np.float32)
+        with ThreadPoolExecutor(2) as jobs:
+            made = list(jobs.map(lambda _: engine.submit(batch, tokens).faces(), range(2)))
+        assert np.array_equal(made[0], made[1])
+        first = seen[0][0]
+        own_turns = [thread for thread, _ in seen]
+        assert own_turns == sorted(own_turns, key=lambda thread: thread != first)  # never one within the other
+
+
+def test_numbers_out_of_range_are_refused_with_the_remedy(weights, monkeypatch):
+    engine = load(weights, **on_cpu)
+    usual = engine.denoise
+    monkeypatch.setattr(engine, "denoise", lambda *given: usual(*given) / 0)
+    with pytest.raises(InputError, match="--dtype bfloat16"):
+        engine.submit(window(0, 2).faces[None], np.zeros((1, 2, 50, 32), np.float32)).faces()
+
+
 def test_weights_of_another_resolution_are_refused(tmp_path):
     weights = write_tiny_unet_and_whisper(tmp_path)
     with pytest.raises(WeightsError, match=r"made for 64 px .*, not for 512 px"):
@@ -187,7 +223,7 @@ def test_without_a_gpu_the_remedies_are_named(monkeypatch, device):
 
 @pytest.mark.parametrize(
     ("capability", "expected"),
-    [((9, 0), torch.bfloat16), ((8, 0), torch.bfloat16), ((7, 5), torch.float16), ((6, 1), torch.float32)],
+    [((9, 0), torch.float16), ((7, 5), torch.float16), ((6, 1), torch.float32)],
 )
 def test_numbers_follow_the_capability(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)

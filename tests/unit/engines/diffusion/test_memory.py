@@ -48,6 +48,8 @@ def test_every_step_of_the_ladder_is_taken_in_order_and_logged(caplog):
     assert work.tried == [
         ALL,
         ALL,
+        Workload(4, 4, False),
+        Workload(4, 2, False),
         Workload(4, 1, False),
         Workload(4, 1, True),
         Workload(2, 1, True),
@@ -55,7 +57,9 @@ def test_every_step_of_the_ladder_is_taken_in_order_and_logged(caplog):
     ]
     assert [record.getMessage() for record in caplog.records] == [
         "out of GPU memory: freeing caches",
-        "out of GPU memory: VAE one frame at a time",
+        "out of GPU memory: VAE 4 frames at a time",
+        "out of GPU memory: VAE 2 frames at a time",
+        "out of GPU memory: VAE 1 frames at a time",
         "out of GPU memory: guidance passes one after the other",
         "out of GPU memory: batch of 2 windows",
         "out of GPU memory: batch of 1 windows",

@@ -53,8 +53,8 @@ def test_norm_of_maps_side_by_side(shape, beside, frames):
     bias = numbers(shape[-1], dtype=torch.float32)
     scales, made = [], []
     for ops, given in ((kernels, maps), (twins, [each.float() for each in maps])):
-        parts = [(ops.moments(each), bias if each is given[0] else None) for each in given]
-        scales.append(ops.affine(parts, norm, shape[1], frames, 8, 1e-5))
+        found = [ops.moments(each) for each in given]
+        scales.append(ops.affine(found, bias, norm, shape[1], frames, 8, 1e-5))
         made.append(ops.normalise(given, scales[-1], frames, True))
     close(*scales)
     close(*made)
