@@ -16,13 +16,9 @@ from flows.cli.options import with_settings
 from latentsync.engines.protocol import WINDOW_FRAMES, Engine
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
-<<<<<<< HEAD
-from latentsync.errors import LipsyncError
-from latentsync.forecast.bench_figures import BenchFigure, keep_figure
-=======
 from latentsync.errors import InputError, LipsyncError
+from latentsync.forecast.bench_figures import BenchFigure, keep_figure
 from latentsync.group import Group
->>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
 from latentsync.settings import Settings
 
 Column = dict[str, float | str]
@@ -48,13 +44,8 @@ def bench(
         _show(columns, machine)
 
 
-<<<<<<< HEAD
-def measure(settings: EngineSettings, random_weights: bool, windows: int) -> None:
-    """Measure, print, and keep for `lipsync plan`; with ``random_weights`` no files are needed."""
-=======
 def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Column:
-    """Figures by name: whole path, parts, memory; with ``random_weights`` no files are needed."""
->>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
+    """Figures by name: whole path, parts, memory; kept for `lipsync plan`. ``random_weights`` need no files."""
     random = settings.spec.load_random if random_weights else None
     engine = random(settings.own, 0) if random else load_engine(settings)
     warm_up = 2 * engine.windows_per_batch
@@ -65,38 +56,6 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Col
         random_voice(engine, frames, voice)
         session = engine.session(voice, FPS, clip.context())
         speed = measure_path(clip, session, engine, warm_up * WINDOW_FRAMES)
-<<<<<<< HEAD
-        rows = [
-            ("engine", f"{settings.name}, {engine.resolution_px} px, on {_device(engine)}"),
-            ("whole path", f"{speed.frames_per_second:.2f} frames/s of 1080x1920"),
-            ("window of 16 frames", f"{speed.window_ms:.0f} ms, batches of {engine.windows_per_batch}"),
-            ("windows", f"{1000 / speed.window_ms:.2f} windows/s"),
-            ("first window", f"{speed.first_window_seconds:.1f} s with loading and compiling"),
-            *((name, f"{ms:.2f} ms per frame") for name, ms in time_frames(clip).items()),
-        ]
-    if isinstance(engine, LatentSyncEngine):
-        rows += _diffusion_parts(engine)
-    keep_figure(settings, BenchFigure(_device(engine), speed.window_ms / 1000, speed.first_window_seconds, _gpu_mib()))
-    _show(rows + _ffmpeg_parts())
-
-
-def _gpu_mib() -> int:
-    return torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else 0
-
-
-def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:
-    """Times of VAE and UNet for one batch, the arithmetic reached, and memory."""
-    batch, size = engine.workload.windows, engine.resolution_px
-    faces = torch.randint(0, 256, (batch, WINDOW_FRAMES, size, size, 3), dtype=torch.uint8, device=engine.device)
-    tokens = torch.randn(batch * WINDOW_FRAMES, 50, 384, device=engine.device)
-    masked, reference = engine.encode(faces)
-    latents = engine.denoise(tokens, masked, reference)
-    wait = torch.cuda.synchronize if engine.device.type == "cuda" else lambda: None
-    parts = {
-        "VAE encode": median_ms(lambda: engine.encode(faces), 3, wait),
-        f"UNet, {engine.settings.steps} steps": median_ms(lambda: engine.denoise(tokens, masked, reference), 3, wait),
-        "VAE decode": median_ms(lambda: engine.decode(latents, faces), 3, wait),
-=======
         found: Column = {
             "engine": f"{settings.name}, {engine.resolution_px} px, batches of {engine.windows_per_batch}",
             "device": _device(engine),
@@ -110,7 +69,12 @@ def _diffusion_parts(engine: LatentSyncEngine) -> list[tuple[str, str]]:
 
             found["GPU busy, %"] = gpu_busy_percent(lambda: measure_path(clip, session, engine, WINDOW_FRAMES))
             found |= measure_parts(engine)
+    keep_figure(settings, BenchFigure(_device(engine), speed.window_ms / 1000, speed.first_window_seconds, _gpu_mib()))
     return found
+
+
+def _gpu_mib() -> int:
+    return torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else 0
 
 
 def _measured(settings: EngineSettings, presets: bool) -> dict[str, EngineSettings]:
@@ -126,7 +90,6 @@ def _measured(settings: EngineSettings, presets: bool) -> dict[str, EngineSettin
     return {
         quality: settings.model_copy(update={group: type(own)(**{**given, "quality": quality})})
         for quality in ("exact", "balanced", "fast")
->>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
     }
 
 

@@ -5,6 +5,7 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -19,12 +19,6 @@ AFTER_VOICE = frozenset(
     {"steps", "guidance_scale", "guidance_start", "guidance_end", "seed", "scheduler", "deepcache", "deepcache_branch"}
     | {"dtype", "fused"}
 )
-AFTER_VOICE = frozenset(
-    {"steps", "guidance_scale", "guidance_start", "guidance_end", "seed", "scheduler", "deepcache", "deepcache_branch"}
-    | {"dtype", "fused"}
-)
-
-
 QUALITIES: dict[str, dict[str, Any]] = {
     "exact": {},
     "balanced": {"deepcache": 3},

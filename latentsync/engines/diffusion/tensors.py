@@ -138,13 +138,8 @@ def _placed(
     tensor: Tensor, device: str | torch.device, dtype: torch.dtype, pages: MappedPages, layout: torch.memory_format
 ) -> Tensor:
     """A copy on the device; the memory of the original is given back."""
-<<<<<<< HEAD
-    placed = tensor.to(device=device, dtype=dtype, memory_format=layout, copy=True)
-=======
-    layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     there = tensor.to(device) if torch.device(device).type == "cuda" else tensor  # a GPU converts numbers faster
     placed = there.to(device=device, dtype=dtype, memory_format=layout, copy=True)
->>>>>>> 0d2cc58 (Qualities, guidance in a part of the steps, more schedulers; lipsync warm; one table of the bench; float16; two jobs take turns)
     pages.release(tensor)
     return placed
 

@@ -27,15 +27,15 @@ def _gated(value, gate):
 
 
 @triton.jit(do_not_specialize=["rows"])
-def _product(x, weight, bias, out, rows, hidden, channels, stride, TILE_M: tl.constexpr, TILE_N: tl.constexpr,
-             TILE_K: tl.constexpr, TOGETHER: tl.constexpr):  # fmt: skip
+def _product(x, weight, bias, out, rows, hidden, stride, CHANNELS: tl.constexpr, TILE_M: tl.constexpr,
+             TILE_N: tl.constexpr, TILE_K: tl.constexpr, TOGETHER: tl.constexpr):  # fmt: skip
     program, wide = tl.program_id(0), tl.cdiv(hidden, TILE_N)
     first = program // (TOGETHER * wide) * TOGETHER  # tiles of rows that go through the weights together
     beside, place = tl.minimum(tl.cdiv(rows, TILE_M) - first, TOGETHER), program % (TOGETHER * wide)
     m, n = (first + place % beside) * TILE_M, place // beside * TILE_N
     value = tl.zeros([TILE_M, TILE_N], tl.float32)
     gate = tl.zeros([TILE_M, TILE_N], tl.float32)
-    for k in range(0, channels, TILE_K):
+    for k in range(0, CHANNELS, TILE_K):
         tile = x.load([m, k])
         value = tl.dot(tile, weight.load([n, k]).T, value)
         gate = tl.dot(tile, weight.load([hidden + n, k]).T, gate)
@@ -65,7 +65,7 @@ def _in_one(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, hidden: int) -
     rows, channels = x.shape
     _product[(triton.cdiv(rows, TILE_M) * (hidden // TILE_N),)](
         TensorDescriptor.from_tensor(x, [TILE_M, TILE_K]), TensorDescriptor.from_tensor(weight, [TILE_N, TILE_K]),
-        bias, out, rows, hidden, channels, out.stride(0), TILE_M=TILE_M, TILE_N=TILE_N, TILE_K=TILE_K,
+        bias, out, rows, hidden, out.stride(0), CHANNELS=channels, TILE_M=TILE_M, TILE_N=TILE_N, TILE_K=TILE_K,
         TOGETHER=TOGETHER, num_warps=4, num_stages=3,
     )  # fmt: skip
 

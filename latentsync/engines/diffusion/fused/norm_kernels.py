@@ -7,7 +7,7 @@ from torch import Tensor
 
 from latentsync.engines.diffusion.fused.twins import TILE_ROWS
 
-AT_ONCE = 8192  # sums that a program of `affine` looks at together
+FEW, AT_ONCE = 32, 8192  # tiles, or else sums, that a program of `affine` looks at together
 
 
 @triton.jit(do_not_specialize=["positions", "adding", "biased"])
@@ -20,8 +20,10 @@ def _moments(x, add, bias, found, positions, channels, adding, biased, TILE: tl.
     inside = (row < positions)[:, None]
     at = (image.to(tl.int64) * positions + row[:, None]) * channels + c[None, :]
     value = tl.load(x + at, mask=inside, other=0).to(tl.float32)
-    value += tl.load(add + at, mask=inside & (adding != 0), other=0).to(tl.float32)
-    value += tl.load(bias + c, mask=(c >= 0) & (biased != 0), other=0)[None, :].to(tl.float32)
+    if adding != 0:
+        value += tl.load(add + at, mask=inside, other=0).to(tl.float32)
+    if biased != 0:
+        value += tl.load(bias + c)[None, :].to(tl.float32)
     stored = value.to(x.dtype.element_ty)
     tl.store(x + at, stored, mask=inside & (adding + biased != 0))
     value = tl.where(inside, stored.to(tl.float32), 0)
@@ -36,28 +38,31 @@ def _moments(x, add, bias, found, positions, channels, adding, biased, TILE: tl.
 @triton.jit
 def _load_parts(first, second, at, c, first_channels, second_channels, valid):
     value = tl.load(first + at * first_channels + c, mask=valid & (c < first_channels), other=0)
-    there = valid & (c >= first_channels)
-    return value + tl.load(second + at * second_channels + c - first_channels, mask=there, other=0)
+    if second_channels > 0:
+        there = valid & (c >= first_channels)
+        value += tl.load(second + at * second_channels + c - first_channels, mask=there, other=0)
+    return value
 
 
 @triton.jit(do_not_specialize=["positions", "tiles", "image_tiles", "group", "biased"])
 def _affine(first, second, first_bias, weight, bias, out, first_channels, second_channels, positions, tiles,
-            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, GROUP: tl.constexpr):  # fmt: skip
+            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+            GROUP: tl.constexpr):  # fmt: skip
     domain, channels = tl.program_id(0), first_channels + second_channels
     member = tl.arange(0, GROUP)
     c, mine = tl.program_id(1) * group + member, member < group
     pending = tl.load(first_bias + c, mask=mine & (c < first_channels) & (biased != 0), other=0)
     total = tl.zeros([GROUP], tl.float32)
-    for start in range(0, tiles, CHUNK):
-        tile = start + tl.arange(0, CHUNK)
+    for number in range(CHUNKS):
+        tile = number * CHUNK + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
         total += tl.sum(_load_parts(first, second, at, c[None, :], first_channels, second_channels, valid), 0)
     rows = (tiles // image_tiles * positions).to(tl.float32)
     numbers = rows * group
     mean = (tl.sum(total, 0) + rows * tl.sum(pending, 0)) / numbers
     squares = tl.zeros([GROUP], tl.float32)
-    for start in range(0, tiles, CHUNK):
-        tile = start + tl.arange(0, CHUNK)
+    for number in range(CHUNKS):
+        tile = number * CHUNK + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
         sums = _load_parts(first, second, at, c[None, :], first_channels, second_channels, valid)
         within = _load_parts(first, second, at + 1, c[None, :], first_channels, second_channels, valid)
@@ -147,12 +152,14 @@ def affine(
     images, image_tiles, _, first_channels = first.shape
     second_channels = second.shape[-1] if len(parts) > 1 else 0
     channels = first_channels + second_channels
-    width = max(16, triton.next_power_of_2(channels // groups))
+    width, tiles = max(16, triton.next_power_of_2(channels // groups)), image_tiles * frames
+    chunk = FEW if tiles <= FEW else AT_ONCE // width  # two sizes: every other one would be built, too
     out = torch.empty(images // frames, 2, channels, dtype=torch.float32, device=first.device)
     _affine[(images // frames, groups)](
         first, second, first if pending is None else pending, *norm, out, first_channels, second_channels, positions,
-        image_tiles * frames, image_tiles, channels // groups, int(pending is not None), eps,
-        TILE=TILE_ROWS, CHUNK=AT_ONCE // width, GROUP=width, num_warps=8,
+        tiles, image_tiles, channels // groups, int(pending is not None), eps,
+        TILE=TILE_ROWS, CHUNK=chunk, GROUP=width,
+        CHUNKS=triton.cdiv(tiles, chunk), num_warps=8,
     )  # fmt: skip
     return out
 

@@ -82,8 +82,12 @@ class PassesByShape:
 
     def __init__(self, unet: FusedUNet, graphed_frames: int):
         self.unet, self._graphed = unet, graphed_frames
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give the graphs' memory back; a pool ends with its last graph."""
         self._kept: dict[Shape, Passes] = {}
-        self._pool = torch.cuda.graph_pool_handle() if unet.device.type == "cuda" else None
+        self._pool = torch.cuda.graph_pool_handle() if self.unet.device.type == "cuda" else None
 
     def of(self, shape: Shape) -> Passes:
         """Of batches of this shape."""
@@ -92,10 +96,6 @@ class PassesByShape:
         if shape not in self._kept:
             self._kept[shape] = Passes(self.unet, shape, self._pool)
         return self._kept[shape]
-
-    def let_go(self) -> None:
-        """Give the graphs' memory back."""
-        self._kept.clear()
 
 
 class FusedGuidance:
@@ -110,9 +110,9 @@ class FusedGuidance:
         guidance: Guidance,
         deepcache: DeepCache | None,
     ):
-        self._windows, _, self._frames, *size = known.shape
+        self._windows, _, self._frames, high, wide = known.shape
         self._times, self._guidance, self._deepcache = passes.unet.times(timesteps), guidance, deepcache
-        self._passes = passes.of(Shape(self._windows, self._frames, *size, audio_tokens.shape[1]))
+        self._passes = passes.of(Shape(self._windows, self._frames, high, wide, audio_tokens.shape[1]))
         self._passes.kv.copy_(passes.unet.listen(audio_tokens))
         self._passes.sample[..., 4 : 4 + known.shape[1]] = _images(known)
         self._silent_kept = False  # whether the last full pass kept the silent half too

@@ -12,7 +12,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from latentsync.engines.diffusion.fused.layers import Map, Norm, Ops, Resnet, Upsample, conv, padded
 from latentsync.engines.diffusion.fused.transformers import Spatial, Temporal, Voice
-from latentsync.engines.diffusion.models.unet import UNet
 
 SAMPLE_CHANNELS = 16  # the 13 that the UNet reads, and zeros
 NOISE_CHANNELS = 8  # the 4 that it predicts, and zeros
@@ -35,7 +34,7 @@ class Layer:
         self._spatial = None if spatial is None else Spatial(ops, spatial, voice)
         self._motion = None if motion is None else Temporal(ops, motion.temporal_transformer)
         biases = [part.out_bias for part in (self._spatial, self._motion) if part is not None]
-        self._bias = sum(biases) if biases else None
+        self._bias = torch.stack(biases).sum(0) if biases else None
 
     def __call__(self, maps: list[Map], step: Step) -> Map:
         """Maps side by side -> one."""
@@ -52,9 +51,9 @@ class Layer:
 
 
 class FusedUNet:
-    """Packed weights of a UNet. Takes its tensors over: the convolutions' are shared with it."""
+    """Packed weights of a ``models.unet.UNet``. Takes its tensors over: the convolutions' are shared with it."""
 
-    def __init__(self, unet: UNet, ops: Ops):
+    def __init__(self, unet: Any, ops: Ops):
         self._ops, self.dtype, self.device = ops, unet.conv_in.weight.dtype, unet.conv_in.weight.device
         self._conv_in = padded(unet.conv_in.weight, len(unet.conv_in.weight), SAMPLE_CHANNELS)
         self._conv_in_bias = unet.conv_in.bias.float()
