@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.bench_clip import FPS, BenchClip, measure_path, random_voice, time_frames
+from flows.cli.bench_diffusion import gpu_busy_percent, measure_parts
 from flows.cli.options import with_settings
+from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.protocol import WINDOW_FRAMES, Engine
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
@@ -64,11 +66,10 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Col
             "window, ms": speed.window_ms,
             **{f"{name} on the CPU, ms/frame": ms for name, ms in time_frames(clip).items()},
         }
-        if settings.spec.uses_gpu(settings.own):
-            from flows.cli.bench_diffusion import gpu_busy_percent, measure_parts
-
+        if isinstance(engine, LatentSyncEngine) and engine.device.type == "cuda":
             found["GPU busy, %"] = gpu_busy_percent(lambda: measure_path(clip, session, engine, WINDOW_FRAMES))
-            found |= measure_parts(engine)
+    if isinstance(engine, LatentSyncEngine):
+        found |= measure_parts(engine)
     keep_figure(settings, BenchFigure(_device(engine), speed.window_ms / 1000, speed.first_window_seconds, _gpu_mib()))
     return found
 
@@ -106,9 +107,9 @@ def _ffmpeg_parts() -> Column:
 
 
 def _device(engine: Engine) -> str:
-    device, torch_version = getattr(engine, "device", torch.device("cpu")), f"torch {torch.__version__}"
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, {getattr(engine, 'dtype', '')}, {torch_version}"
+    torch_version = f"torch {torch.__version__}"
+    if isinstance(engine, LatentSyncEngine) and engine.device.type == "cuda":
+        return f"{torch.cuda.get_device_name(engine.device)}, {engine.dtype}, {torch_version}"
     return f"CPU, {torch.get_num_threads()} threads, {torch_version}"
 
 

@@ -39,9 +39,9 @@ class DiffusersVae:
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # takes seconds
 
         with torch.device("meta"):
-            vae = AutoencoderKL.from_config(weights.config)
-        vae.load_state_dict(weights.state_dict(), assign=True)
-        return cls(cast("AutoencoderKL", vae).eval())
+            vae = cast(AutoencoderKL, AutoencoderKL.from_config(weights.config))
+        nn.Module.load_state_dict(vae, weights.state_dict(), assign=True)
+        return cls(vae.eval())
 
     def encode(self, pixels: Tensor) -> Tensor:
         """See ``Vae``."""

@@ -1,5 +1,8 @@
 """Triton kernels of the temporal and the cross-attention; their twins say what each computes."""
 
+# pyright: reportCallIssue=false, reportReturnType=false, reportArgumentType=false
+# (Triton types neither launches nor its arithmetic on plain numbers.)
+
 import triton
 import triton.language as tl
 from torch import Tensor

@@ -35,7 +35,7 @@ class Map(NamedTuple):
 class Norm:
     """GroupNorm, with SiLU if asked, over the statistics of ``frames`` images."""
 
-    def __init__(self, ops: Ops, module: nn.GroupNorm):
+    def __init__(self, ops: Ops, module: Any):
         self._ops, self._groups, self._eps = ops, module.num_groups, module.eps
         self._norm = module.weight.float(), module.bias.float()
 

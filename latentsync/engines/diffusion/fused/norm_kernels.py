@@ -1,5 +1,8 @@
 """Triton kernels of the norms and of what is written beside them; their twins say what each computes."""
 
+# pyright: reportCallIssue=false, reportReturnType=false, reportArgumentType=false
+# (Triton types neither launches nor its arithmetic on plain numbers.)
+
 import torch
 import triton
 import triton.language as tl
