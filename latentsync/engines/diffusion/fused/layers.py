@@ -70,8 +70,9 @@ class Resnet:
         self.bias1, self._bias2 = module.conv1.bias.float(), module.conv2.bias.float()
         self._shortcut: Tensor | None = None
         if isinstance(module.conv_shortcut, nn.Conv2d):
-            self._shortcut = module.conv_shortcut.weight.flatten(1)
-            self._bias2 = self._bias2 + module.conv_shortcut.bias.float()
+            shortcut: Any = module.conv_shortcut
+            self._shortcut = shortcut.weight.flatten(1)
+            self._bias2 = self._bias2 + shortcut.bias.float()
 
     def __call__(self, maps: list[Map], pending: Tensor, frames: int) -> Map:
         """Maps side by side -> one; ``pending`` is the first convolution's bias and the time's."""

@@ -81,7 +81,8 @@ def test_every_scheduler_finds_the_picture_of_a_perfect_unet(scheduler):
         kept = torch.tensor(np.interp(float(timestep), range(1000), ALPHAS_CUMPROD))
         return ((sample[:, :4] - kept.sqrt() * picture) / (1 - kept).sqrt()).float()
 
-    torch.testing.assert_close(run(unet, guidance_scale=1.0, scheduler=scheduler), picture, atol=0.05, rtol=0.05)
+    found = run(unet, guidance_scale=1.0, scheduler=scheduler)
+    assert (found - picture).norm() / picture.norm() < 0.04  # ddim and deis end where 3 % of the noise is left
 
 
 def test_guidance_of_one_is_a_single_pass():
