@@ -17,7 +17,7 @@ from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.records import VideoInfo
 from latentsync.review.pictures import mouth_opening
-from latentsync.review.plots import best_lag
+from latentsync.segments.sync import best_lag
 
 FPS = Fraction(25)
 CRF = 18

@@ -11,6 +11,7 @@ from latentsync.publishing.report import Report
 from latentsync.settings import Settings
 from tasks.arenas import limit_malloc_arenas
 from tasks.finish import join, pictures, publish
+from tasks.gate import Gate
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
 from tasks.run import Run
@@ -53,14 +54,17 @@ def lipsync(
         job_plan = run.wait(plan.submit(job, later(face_track)))
 
         faces, renders = [], []
+        gate = Gate(run, job, job_plan, later(features), faces, renders)
         for segment, ready in run.staggered(job_plan.segments):
             if segment:
                 faces.append(later(generate.submit(job, job_plan, later(features), segment)))
             if ready:
                 before, earlier = job_plan.before(ready), faces[ready.index - 1] if ready.index else None
                 renders.append(later(render.submit(job, job_plan, ready, faces[ready.index], before, earlier)))
+                gate.look_at(ready)
 
         run.wait_for_all()
+        gate.pass_or_retry()
         run.drop_work(generate)
         joined = join.submit(job, job_plan, renders)
         published = run.wait(publish.submit(job, later(joined)))

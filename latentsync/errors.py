@@ -31,6 +31,18 @@ class SegmentsFailed(LipsyncError):
         )
 
 
+class BelowGate(LipsyncError):
+    """Segments that are not good enough, with ``score.gate = fail``; ``below`` says by index what is not."""
+
+    def __init__(self, below: dict[int, tuple[str, ...]]) -> None:
+        self.below = below
+        listing = "; ".join(f"segment {index}: {', '.join(what)}" for index, what in below.items())
+        super().__init__(
+            f"{len(below)} segments are below the limits of score, so no output was written: {listing}. "
+            "To get it all the same, run again with score.gate = warn, or with other limits"
+        )
+
+
 class WeightsError(LipsyncError):
     """Model weights that are missing, incomplete or made for something else."""
 

@@ -31,6 +31,7 @@ class Plan(Record):
     track: Artefact  # (M,) faces.track.TRACK_DTYPE
     windows: Artefact  # (W, 2) int32 half-open output ranges
     opacity: Artefact  # (N,) uint8 by output frame: how much of the generated face is pasted
+    loudness: Artefact  # (V,) float32, dB of full scale: how loud the voice is in each output frame
     mouth: Artefact  # (M, K, 2) float32 in aligned pixels, NaN without a face
     cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment
     frames_with_face: int
@@ -57,6 +58,10 @@ class Plan(Record):
     def open_opacity(self) -> np.ndarray:
         """The opacities, memory-mapped."""
         return np.load(self.opacity.path, mmap_mode="r")
+
+    def open_loudness(self) -> np.ndarray:
+        """The voice's loudness, memory-mapped."""
+        return np.load(self.loudness.path, mmap_mode="r")
 
     def open_mouth(self) -> np.ndarray:
         """The aligned mouths, memory-mapped."""

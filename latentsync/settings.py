@@ -73,6 +73,25 @@ class EncodeSettings(Group):
     )
 
 
+class ScoreSettings(Group):
+    """How good a segment must be, and what happens when it is not."""
+
+    gate: Literal["off", "warn", "retry", "fail"] = Field(
+        default="warn",
+        description="off: nothing is measured; warn: tell which segments are below; retry: generate those again "
+        "with other seeds and keep the best; fail: write no output",
+    )
+    tries: int = Field(default=2, ge=1, le=10, description="Times that a segment is generated again with gate = retry")
+    max_offset_frames: int = Field(default=3, ge=0, le=10, description="Frames that the mouth may be early or late")
+    min_correlation: float = Field(default=0.3, ge=-1, le=1, description="Of mouth opening and loudness")
+    max_lip_leak: float = Field(default=0.3, ge=0, le=1, description="Share of silent frames with a moving mouth")
+    max_seam: float = Field(default=1.5, ge=0, description="Gradient at the paste's edge over the source's")
+    min_sharpness: float = Field(default=0.4, ge=0, description="Fine detail around the mouth over the source's")
+    max_flicker: float = Field(default=4.0, ge=0, description="Grey levels of change that the source has not")
+    max_jitter: float = Field(default=20.0, ge=0, description="Trembling of the lips, per mille of the face's height")
+    min_face_share: float = Field(default=0.9, ge=0, le=1, description="Share of frames in which a face is seen again")
+
+
 class MarkSettings(Group):
     """How the finished file says that a model altered it."""
 
@@ -145,6 +164,7 @@ class Settings(Group):
     faces: FaceSettings = FaceSettings()
     segments: SegmentSettings = SegmentSettings()
     encode: EncodeSettings = EncodeSettings()
+    score: ScoreSettings = ScoreSettings()
     mark: MarkSettings = MarkSettings()
     run: RunSettings = RunSettings()
 

@@ -16,6 +16,7 @@ from latentsync.faces.track import build_track
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
+from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
@@ -125,17 +126,19 @@ def plan_key(job: Job, track: Artefact) -> list[object]:
     return [track.sha256, job.timeline.model_dump(mode="json"), cut, heard, size, libraries]
 
 
-@stage("plan", plan_key)
+@stage("plan", plan_key, version=2)
 def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
     rows = np.load(track.path, mmap_mode="r")
-    grid, opacity = plan_windows(job, rows)
+    loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
+    grid, opacity = plan_windows(job, rows, loudness)
     cut, fps, size = job.settings.segments, job.timeline.fps, resolution_px(job.settings.engine)
     segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
     return Plan(
         track=track,
         windows=work.file("-windows.npy", lambda out: np.save(out, grid)),
         opacity=work.file("-opacity.npy", lambda out: np.save(out, opacity)),
+        loudness=work.file("-loudness.npy", lambda out: np.save(out, loudness)),
         mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
         cuts=work.file("-cuts.npy", lambda out: write_segments(segments, out)),
         frames_with_face=int(rows["face"].sum()),

@@ -41,7 +41,13 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         peak_gpu_mib=_largest(peaks[1], [took.peak_gpu_mib for took in _took(run)]),
         stages=_stages(run),
         segments=[
-            SegmentReport(index=segment.index, start=segment.start, end=segment.end, tasks=tasks[segment.index])
+            SegmentReport(
+                index=segment.index,
+                start=segment.start,
+                end=segment.end,
+                tasks=tasks[segment.index],
+                verdict=run.verdicts.get(segment.index),
+            )
             for segment in plan.segments
         ],
     )

@@ -1,6 +1,7 @@
 """One run of the flow: submits tasks, remembers them, waits for all and tells how it went."""
 
 import contextlib
+import itertools
 import logging
 import signal
 import threading
@@ -18,6 +19,7 @@ from prefect.transactions import IsolationLevel
 from latentsync.engines.registry import uses_gpu
 from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
 from latentsync.records import Record, Segment
+from latentsync.segments.verdict import Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
 from tasks.leaving import leave
@@ -76,6 +78,7 @@ class Run:
         self.settings = settings
         self.folder = run_folder(settings.run.work_dir, self.id)
         self.submitted: dict[str, Submitted] = {}
+        self.verdicts: dict[int, Verdict] = {}  # by segment, once they have passed the gate
         self.tallies: dict[str, Tally] = {}  # by stage, in the order of the flow
         self._ending = threading.Lock()
         self.began = time.monotonic()
@@ -151,6 +154,8 @@ class Run:
 
     def _remember(self, name: str, stage: Any, future: Any, segment: Segment | None, given: dict[str, Any]) -> None:
         chunk = segment or given.get("chunk")
+        names = (f"{name} ({time})" if time > 1 else name for time in itertools.count(1))  # the gate may do it again
+        name = next(each for each in names if each not in self.submitted)
         item = Submitted(name, stage, future, segment, chunk.end - chunk.start if chunk else 0)
         self.submitted[name] = item
         self.tallies.setdefault(stage.name, Tally(stage)).total += item.units

@@ -1,4 +1,4 @@
-"""The mapped stages of a segment: generate faces (expensive, GPU) and render (cheap, CPU)."""
+"""The mapped stages of a segment: generate faces (expensive, GPU), render and score (cheap, CPU)."""
 
 import hashlib
 from pathlib import Path
@@ -8,11 +8,14 @@ from latentsync.job import Job, Plan
 from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.generate import generate_clip
 from latentsync.segments.render_clip import render_clip
+from latentsync.segments.score import score_clip
+from latentsync.segments.silence import is_speaking
+from latentsync.segments.verdict import Score
 from latentsync.segments.windows import touching
 from tasks.keys import computed_by, frames_part, track_part, video_part
 from tasks.prepare import engine_resource
 from tasks.progress import Progress
-from tasks.stages import file_stage
+from tasks.stages import Work, file_stage, stage
 
 
 def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> list[object]:
@@ -73,6 +76,26 @@ def render(
     """
     clip, previous = _clip(faces, segment), _clip(earlier, before) if earlier and before else None
     render_clip(job, plan, segment, clip, previous, out, progress.frames)
+
+
+def score_key(job: Job, plan: Plan, segment: Segment, rendered: Artefact) -> list[object]:
+    """The rendered clip, the source's frames and faces there, and the voice as far as it is heard there."""
+    here, loudness = slice(segment.start, segment.end), plan.open_loudness()
+    arrays = (plan.open_opacity()[here], loudness[here], is_speaking(loudness)[here])
+    return [
+        video_part(job.video),
+        track_part(job, plan, segment.start, segment.end),
+        frames_part(job, segment.start, segment.end),
+        [segment.start, segment.end, rendered.sha256],
+        [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays],
+        computed_by("numpy", "scipy", "opencv-contrib-python", "mediapipe"),
+    ]
+
+
+@stage("score-{segment.index:03d}", score_key)
+def score(work: Work, job: Job, plan: Plan, segment: Segment, rendered: Artefact) -> Score:
+    """How good the finished frames of one segment are. Raises as ``score_clip`` does."""
+    return score_clip(job, plan, segment, rendered, work.progress.frames)
 
 
 def _clip(faces: Artefact, segment: Segment) -> ClipFile:

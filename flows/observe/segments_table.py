@@ -6,11 +6,12 @@ It stays small: of a run of thousands of segments it shows what failed, what run
 from collections import Counter
 from collections.abc import Iterable
 
+from latentsync.segments.verdict import Score
 from tasks.progress import Doing
 from tasks.run import Run, Submitted
 
 ROWS_MAX = 60  # of tasks that are done: the rest is counted
-COLUMNS = ("task", "frames", "state", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB", "reason")
+COLUMNS = ("task", "frames", "state", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB", "reason, or score")
 
 
 def segments_table(run: Run) -> str:
@@ -47,7 +48,7 @@ def _seconds(item: Submitted) -> float:
 def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
     took = item.result.took if item.result and run.made(item) else None
     segment, task = item.segment, doing.get(item.name)
-    reason = item.state.message or "" if item.state and state == "Failed" else task.note if task else ""
+    reason = item.state.message or "" if item.state and state == "Failed" else task.note if task else _score(run, item)
     return _line(
         [
             item.name,
@@ -61,6 +62,14 @@ def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
             reason,
         ]
     )
+
+
+def _score(run: Run, item: Submitted) -> str:
+    """What the score says, and what the gate made of it."""
+    if not item.result or not isinstance(item.result.value, Score) or item.segment is None:
+        return ""
+    verdict = run.verdicts.get(item.segment.index)
+    return str(verdict or item.result.value)
 
 
 def _line(cells: Iterable[object]) -> str:

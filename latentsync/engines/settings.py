@@ -44,6 +44,15 @@ class EngineSettings(Group):
         group = _groups.get(self.name)
         return getattr(self, group) if group else self.spec.settings.model_validate(self.options)
 
+    def reseeded(self, by: int) -> "EngineSettings | None":
+        """The same with its ``seed`` raised ``by``; None for an engine that leaves nothing to chance."""
+        seed = getattr(self.own, "seed", None)
+        if seed is None:
+            return None
+        own, group = {"seed": seed + by}, _groups.get(self.name)
+        changed = {group: self.own.model_copy(update=own)} if group else {"options": {**self.options, **own}}
+        return self.model_copy(update=changed)
+
     @field_validator("name")
     @classmethod
     def _engine_is_known(cls, name: str) -> str:

@@ -9,6 +9,7 @@ from latentsync.media.frames import Frame
 SEAM_PX = 2  # eroded from the crop's edge, where bilinear sampling mixes in the outside
 EDGES_PER_SIDE = 20  # the soft edge is 1/20 of the side of a square of the face's area
 FINE_EDGE_PX = 12  # a blur this wide or wider can be halved in scale without a visible difference
+TO_FRAME = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP  # what ``matrix`` maps to the crop, the other way
 SAMPLE_TYPES = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}
 
 
@@ -55,13 +56,18 @@ def warped_face(crop: np.ndarray, matrix: np.ndarray, region: Region) -> tuple[n
     Returns RGB (h, w, 3) of the crop's type and alpha (h, w) float32 in 0..1.
     """
     size, place = (region.width, region.height), moved(matrix, region)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    rgb = cv2.warpAffine(crop, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.full(crop.shape[:2], 255, np.uint8), place, size, flags=flags)
-    return rgb, _soft_mask(cv2.erode(inside, np.ones((SEAM_PX, SEAM_PX), np.uint8)))
+    rgb = cv2.warpAffine(crop, place, size, flags=TO_FRAME, borderMode=cv2.BORDER_REPLICATE)
+    return rgb, soft_mask(crop.shape[1::-1], matrix, region)
 
 
-def _soft_mask(inside: np.ndarray) -> np.ndarray:
+def soft_mask(size: tuple[int, ...], matrix: np.ndarray, region: Region) -> np.ndarray:
+    """The mask (h, w) float32 in 0..1 that blends a crop of ``size`` (width, height) into ``region``."""
+    crop = np.full(size[::-1], 255, np.uint8)
+    inside = cv2.warpAffine(crop, moved(matrix, region), (region.width, region.height), flags=TO_FRAME)
+    return _faded(cv2.erode(inside, np.ones((SEAM_PX, SEAM_PX), np.uint8)))
+
+
+def _faded(inside: np.ndarray) -> np.ndarray:
     """Erode a mask (h, w) uint8 and blur it, so that it fades to 0 before its edge: float32 in 0..1.
 
     Widths are the reference's. Wide blurs are done at a coarser scale, to within 0.01.

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PlainSerializer, model_validator
 
 from latentsync.records import Record
+from latentsync.segments.verdict import Verdict
 from latentsync.storage.atomic import explained, write_whole
 
 # Always "n/d", also where d is 1: str(Fraction(25)) would be "25".
@@ -49,6 +50,7 @@ class SegmentReport(Record):
     start: int = Field(ge=0)
     end: int
     tasks: dict[str, TaskReport]
+    verdict: Verdict | None = Field(default=None, description="Its score, and what the gate made of it")
 
 
 class FileReport(Record):

@@ -7,6 +7,7 @@ from latentsync.publishing.report import Report, SegmentReport, write_report
 from latentsync.review.findings import Findings, read_findings
 from latentsync.review.html import duration, page
 from latentsync.review.previews import RESULT, SOURCE
+from latentsync.segments.verdict import Verdict
 from latentsync.storage.atomic import write_whole
 
 PAGE = "report.html"
@@ -63,9 +64,18 @@ def _segment(report: Report, segment: SegmentReport) -> dict[str, object]:
         "width": 100 * (segment.end - segment.start) / report.frames,
         "frames": f"{segment.start} to {segment.end - 1}",
         "tasks": tasks,
-        "score": None,
+        "score": _goodness(segment.verdict),
+        "verdict": str(segment.verdict or ""),
         "command": f"lipsync rerun {report.run_id} --segments {segment.index}",
     }
+
+
+def _goodness(verdict: Verdict | None) -> float | None:
+    """0 for a segment below a limit, else how well mouth and voice go together; None without a score."""
+    if verdict is None:
+        return None
+    correlation = verdict.score.correlation
+    return 0.0 if verdict.below else 1.0 if correlation is None else max(0.5, correlation)
 
 
 def _stage(report: Report, name: str) -> tuple[str, str, str, str]:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from latentsync.segments.sync import best_lag
 from latentsync.storage.atomic import write_whole
-
-_LAG_FRAMES_MAX = 5
 
 
 class MemorySample(NamedTuple):
@@ -19,21 +18,6 @@ class MemorySample(NamedTuple):
     seconds: float  # since the watch began
     rss_mib: float
     gpu_mib: float
-
-
-def best_lag(loudness: np.ndarray, opening: np.ndarray, lag_frames_max: int = _LAG_FRAMES_MAX) -> tuple[int, float]:
-    """(lag in frames, Pearson correlation) where the opening follows the loudness best.
-
-    ``loudness`` and ``opening`` are (N,) per frame, NaN where unknown. A positive lag: the mouth is late.
-    The correlation is NaN where one of them never changes.
-    """
-    lags = range(-lag_frames_max, lag_frames_max + 1)
-    found = {lag: _correlation(loudness, opening, lag) for lag in lags}
-    known = {lag: value for lag, value in found.items() if np.isfinite(value)}
-    if not known:
-        return 0, float("nan")
-    lag = max(known, key=known.__getitem__)
-    return lag, known[lag]
 
 
 def plot_mouth_vs_voice(loudness: np.ndarray, opening: np.ndarray, fps: Fraction, out: Path) -> None:
@@ -75,18 +59,6 @@ def plot_run(memory: Sequence[MemorySample], progress: Mapping[str, Sequence[tup
     if progress:
         below.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, out)
-
-
-def _correlation(loudness: np.ndarray, opening: np.ndarray, lag: int) -> float:
-    count = min(len(loudness), len(opening)) - abs(lag)
-    if count < 2:
-        return float("nan")
-    voice, mouth = loudness[max(-lag, 0) :][:count], opening[max(lag, 0) :][:count]
-    known = np.isfinite(voice) & np.isfinite(mouth)
-    voice, mouth = voice[known], mouth[known]
-    if len(voice) < 2 or not voice.std() or not mouth.std():
-        return float("nan")
-    return float(np.corrcoef(voice, mouth)[0, 1])
 
 
 def _figure(height_inches: float) -> Any:

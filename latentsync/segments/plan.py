@@ -9,7 +9,6 @@ import numpy as np
 from latentsync.faces.align import to_aligned
 from latentsync.faces.track import runs
 from latentsync.job import Job
-from latentsync.media.loudness import frame_loudness_db
 from latentsync.records import Segment
 from latentsync.segments.silence import LEAST_KEPT_SECONDS, must_move, open_mouths, paste_opacity
 from latentsync.segments.windows import cover
@@ -24,26 +23,27 @@ class Windows(NamedTuple):
     opacity: np.ndarray  # (N,) uint8 by output frame: 0 the source's pixels .. 255 the generated face
 
 
-def plan_windows(job: Job, track: np.ndarray) -> Windows:
+def plan_windows(job: Job, track: np.ndarray, loudness_db: np.ndarray) -> Windows:
     """Windows over all frames with voice and face or, if silence is kept, over those that must move.
 
-    ``track`` is (M,) faces.track.TRACK_DTYPE.
+    ``track`` is (M,) faces.track.TRACK_DTYPE, ``loudness_db`` (V,) the voice's level by output frame.
     """
     timeline = job.timeline
     indices = timeline.source_indices(0, timeline.voice_frames)
     ranges = runs(track, indices)
-    grid = window_grid(job, ranges, open_mouths(track)[indices])
+    grid = window_grid(job, ranges, open_mouths(track)[indices], loudness_db)
     return Windows(grid, paste_opacity(ranges, grid, timeline.frames, timeline.fps))
 
 
-def window_grid(job: Job, ranges: list[tuple[int, int]], is_open: np.ndarray) -> np.ndarray:
+def window_grid(job: Job, ranges: list[tuple[int, int]], is_open: np.ndarray, loudness_db: np.ndarray) -> np.ndarray:
     """The (W, 2) windows over unbroken ``ranges`` of output frames, for what is said there.
 
-    ``is_open`` (N,) bool tells the frames with voice in which the source's mouth is open.
+    ``is_open`` (V,) bool tells the frames with voice in which the source's mouth is open, ``loudness_db`` (V,) how
+    loud the voice is there.
     """
     fps, moving = job.timeline.fps, np.ones(job.timeline.voice_frames, bool)
     if job.settings.segments.silence == "keep":
-        moving = must_move(frame_loudness_db(job.audio, fps, len(moving)), is_open, fps)
+        moving = must_move(loudness_db, is_open, fps)
     return cover(ranges, moving, round(LEAST_KEPT_SECONDS * fps))
 
 

@@ -43,7 +43,18 @@ def test_a_whole_job_with_latentsync_weights_on_the_cpu(clip: Clip, tmp_path: Pa
     assert (told["frames"], told["fps"], told["width"], told["height"]) == (230, "25/1", 640, 640)
     assert told["engine"] == "latentsync"
     assert len(told["segments"]) == 3
-    assert set(told["stages"]) == {"probe", "voice", "faces", "track", "plan", "generate", "render", "join", "publish"}
+    assert set(told["stages"]) == {
+        "probe",
+        "voice",
+        "faces",
+        "track",
+        "plan",
+        "generate",
+        "render",
+        "score",
+        "join",
+        "publish",
+    }
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert sum(1 for packet in file.demux(video=0) if packet.size) == 230
 

@@ -9,8 +9,11 @@ import pytest
 from latentsync.publishing.report import FileReport, Report, SegmentReport, StageReport, TaskReport, read_report
 from latentsync.review.findings import FINDINGS, ChosenFace, Findings
 from latentsync.review.page import report_page, write_page
+from latentsync.segments.verdict import Score, Verdict
 
 RUN = "3f1c"
+GOOD = Verdict(score=Score(offset_frames=0, correlation=0.75), below=(), generated_again=1, seed=1248)
+BAD = Verdict(score=Score(correlation=0.1), below=("correlation 0.1 (at least 0.3)",))
 PICTURE = "data:image/jpeg;base64,AAAA"
 FINDINGS_MADE = Findings(
     loudness=[0.0, 0.5, 1.0],
@@ -43,8 +46,8 @@ def report(output: str = "/out/film.mp4") -> Report:
         peak_rss_mib=900,
         stages={"generate": StageReport(seconds=61.25, tasks=2, cached=1)},
         segments=[
-            SegmentReport(index=0, start=0, end=125, tasks=tasks),
-            SegmentReport(index=1, start=125, end=240, tasks=tasks),
+            SegmentReport(index=0, start=0, end=125, tasks=tasks, verdict=GOOD),
+            SegmentReport(index=1, start=125, end=240, tasks=tasks, verdict=BAD),
         ],
     )
 
@@ -78,8 +81,13 @@ def test_it_refers_to_its_own_folder_only(html):
 
 def test_a_segment_is_a_place_on_the_timeline_with_its_costs_and_its_command(html):
     marks = [button for button in Elements(html).of("button") if "data-index" in button]
-    assert [mark["style"] for mark in marks] == ["left:0.0000%;width:52.0833%", "left:52.0833%;width:47.9167%"]
+    assert [mark["style"] for mark in marks] == [
+        "left:0.0000%;width:52.0833%;--score:0.75",
+        "left:52.0833%;width:47.9167%;--score:0.00",
+    ]
     assert f"lipsync rerun {RUN} --segments 1" in html
+    assert "generated again 1 times, kept that of seed 1248; offset_frames 0, correlation 0.75" in html
+    assert "below: correlation 0.1 (at least 0.3)" in html
     for shown in ("61.2 s", "host-7 gpu 1", "900 MiB, 5300 MiB of GPU", "made earlier"):
         assert shown in html
 
@@ -102,3 +110,11 @@ def test_page_and_json_lie_side_by_side(tmp_path: Path):
     page = write_page(report(), tmp_path)
     assert read_report(tmp_path / "report.json") == report()
     assert [picture["src"] for picture in Elements(page.read_text()).of("img")] == [PICTURE, "mouth-vs-voice.png"]
+
+
+def test_without_a_score_nothing_is_coloured():
+    plain = report()
+    segments = [segment.model_copy(update={"verdict": None}) for segment in plain.segments]
+    html = report_page(plain.model_copy(update={"segments": segments}), FINDINGS_MADE, [])
+    assert "--score:" not in html
+    assert "Score:" not in html

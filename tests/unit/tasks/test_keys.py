@@ -61,7 +61,7 @@ class World:
         return Plan(
             track=self.array("track.npy", self.track), windows=self.array("windows.npy", windows),
             opacity=self.array("opacity.npy", self.opacity), mouth=self.file("mouth.npy"),
-            cuts=Artefact.of(cuts), frames_with_face=160,
+            loudness=self.file("loudness.npy"), cuts=Artefact.of(cuts), frames_with_face=160,
         )  # fmt: skip
 
     def generate_key(self, **job: object) -> str:

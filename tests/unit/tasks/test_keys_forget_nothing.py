@@ -20,7 +20,7 @@ from latentsync.job import Plan
 from latentsync.media.timeline import plan_timeline
 from latentsync.records import Chunk, Segment
 from latentsync.segments.plan import write_segments
-from latentsync.settings import Settings
+from latentsync.settings import ScoreSettings, Settings
 from tasks.stages import STAGES
 from tests.unit.tasks.test_keys import World
 
@@ -36,6 +36,7 @@ WITHOUT_EFFECT = {
     "engine.latentsync.compile",
     "engine.latentsync.gpu_high_watermark_gib",
     "engine.latentsync.gpu_low_watermark_gib",
+    *(f"score.{name}" for name in ScoreSettings.model_fields),  # segments are judged when they are made
 }
 OTHER = {
     "engine.name": "latentsync-1.5",
@@ -46,6 +47,8 @@ OTHER = {
     "mark.aigc_producer": "us",
     "mark.timestamp_url": "https://tsa.example",
     "mark.certificate": "certificate.pem",
+    "score.max_lip_leak": 0.5,
+    "score.min_face_share": 0.5,
 }
 
 
@@ -97,12 +100,13 @@ def keys(world: World) -> dict[str, str]:
     plan = Plan(
         track=world.array("track.npy", np.zeros(160, TRACK_DTYPE)), windows=world.array("windows.npy", windows),
         opacity=world.array("opacity.npy", world.opacity), mouth=file,
+        loudness=world.array("loudness.npy", np.zeros(160, np.float32)),
         cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
     )  # fmt: skip
     given = {
         "job": job, "plan": plan, "voice": world.array("voice.npy", world.voice_rows), "segment": SEGMENT,
         "chunk": Chunk(index=0, start=0, end=160), "chunks": [file], "track": plan.track, "faces": file,
-        "before": None, "earlier": None, "renders": [file],
+        "before": None, "earlier": None, "renders": [file], "rendered": file,
     }  # fmt: skip
     kept = [stage for stage in STAGES.values() if stage.is_kept and set(stage.signature.parameters) <= set(given)]
     return {stage.name: stage.key_of({name: given[name] for name in stage.signature.parameters}) for stage in kept}

@@ -151,7 +151,7 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     report = lipsync.fn(str(tiny_clip.video), str(tiny_clip.voice), str(tmp_path / "out.mp4"), settings)
     assert (tmp_path / "out.mp4").stat().st_size == report.output.size_bytes
     assert list(report.stages) == [
-        "probe", "voice", "faces", "track", "plan", "generate", "render", "join", "publish",
+        "probe", "voice", "faces", "track", "plan", "generate", "render", "score", "join", "publish",
     ]  # fmt: skip
     assert all(stage.cached == 0 for stage in report.stages.values())
     assert not report.segments[0].tasks["render"].cached

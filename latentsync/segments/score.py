@@ -1,0 +1,112 @@
+"""How good a rendered segment is, measured on its finished frames; on the CPU."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+
+import numpy as np
+
+from latentsync.engines.registry import resolution_px
+from latentsync.faces.detectors.registry import load_detector
+from latentsync.job import Job, Plan
+from latentsync.media.decode import read_range
+from latentsync.media.frames import Frame
+from latentsync.records import Artefact, Segment, VideoInfo
+from latentsync.segments.lips import LIPS, watch_lips
+from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
+from latentsync.segments.source import Source
+from latentsync.segments.sync import lip_leak, sync
+from latentsync.segments.texture import Texture
+from latentsync.segments.verdict import Score
+
+TEXTURE_FRAMES = 25  # compared with the source: reading it twice for all frames would cost as much as the rest
+OPAQUE = 255
+
+
+def score_clip(job: Job, plan: Plan, segment: Segment, clip: Artefact, on_frame: Callable[[int], None]) -> Score:
+    """Measure the rendered ``clip`` of frames ``[segment.start, segment.end)``.
+
+    Raises InputError or InternalError when the clip cannot be read.
+    """
+    size = resolution_px(job.settings.engine)
+    source, video = Source.of(job, plan, size), _rendered(job, segment, clip)
+    opacity = source.opacity[segment.start : segment.end]
+    texture, pasted = Texture(size), opacity > 0
+    with closing(read_range(video, 0, segment.frames)) as frames:
+        seen = _compared(frames, source, segment, longest_run(opacity == OPAQUE), texture)
+        lips = watch_lips(_counted(seen, on_frame), _matrices(job, source, segment), size, load_detector("mediapipe"))
+    offset, correlation, leak = _heard(job, plan, segment, lips.opening)
+    return Score(
+        offset_frames=offset,
+        correlation=_short(correlation),
+        lip_leak=_short(leak),
+        seam=_short(texture.seam),
+        sharpness=_short(texture.sharpness),
+        flicker=_short(texture.flicker),
+        jitter=_short(jitter(lips.points[pasted])),
+        face_share=_short(float(lips.seen[pasted].mean()) if pasted.any() else None),
+    )
+
+
+def longest_run(wanted: np.ndarray) -> tuple[int, int]:
+    """The longest half-open range of ``wanted`` (N,) bool; empty when there is none."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
+    runs = edges.reshape(-1, 2)
+    start, end = runs[np.argmax(runs[:, 1] - runs[:, 0])] if len(runs) else (0, 0)
+    return int(start), int(end)
+
+
+def jitter(points: np.ndarray) -> float | None:
+    """Mean second difference of points (N, K, 2) in per mille; None without three frames in a row."""
+    trembling = np.linalg.norm(np.diff(points, n=2, axis=0), axis=-1)
+    known = trembling[np.isfinite(trembling)]
+    return 1000 * float(known.mean()) if known.size else None
+
+
+def _rendered(job: Job, segment: Segment, clip: Artefact) -> VideoInfo:
+    """The clip, which was counted when it was written, in the source's size and colours."""
+    fps = job.timeline.fps
+    how = {"stream": 0, "fps": fps, "source_fps": fps, "rotation_degrees": 0, "sequential": False}
+    return job.video.model_copy(update={"file": clip, "frames": segment.frames, **how})
+
+
+def _heard(
+    job: Job, plan: Plan, segment: Segment, opening: np.ndarray
+) -> tuple[int | None, float | None, float | None]:
+    """Offset, correlation and LipLeak; the frames after the voice are not looked at."""
+    loudness, margin = plan.open_loudness(), round(MARGIN_SECONDS * job.timeline.fps)
+    here = slice(segment.start, segment.end)
+    heard, speaking = loudness[here], is_speaking(loudness)[here]
+    opening = opening[: len(heard)]
+    offset, correlation = sync(heard, speaking, opening) or (None, None)
+    return offset, correlation, lip_leak(speaking, opening, margin)
+
+
+def _matrices(job: Job, source: Source, segment: Segment) -> np.ndarray:
+    """(N, 2, 3): where each frame's face is; 0 where none was found or, after the voice, looked for."""
+    matrices = source.rows(segment.start, segment.end)["matrix"].copy()
+    matrices[max(job.timeline.voice_frames - segment.start, 0) :] = 0
+    return matrices
+
+
+def _compared(
+    frames: Iterator[Frame], source: Source, segment: Segment, run: tuple[int, int], texture: Texture
+) -> Generator[Frame]:
+    """Pass the frames on; those in the middle of ``run`` are compared with the source's."""
+    first = max(run[0], (run[0] + run[1] - TEXTURE_FRAMES) // 2)
+    last = min(run[1], first + TEXTURE_FRAMES)
+    rows = source.rows(segment.start, segment.end)
+    with closing(source.read_frames(segment.start + first, segment.start + last)) as originals:
+        for index, frame in enumerate(frames):
+            if first <= index < last:
+                texture.add(next(originals), frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
+            yield frame
+
+
+def _counted(frames: Iterator[Frame], on_frame: Callable[[int], None]) -> Generator[Frame]:
+    for done, frame in enumerate(frames, 1):
+        yield frame
+        on_frame(done)
+
+
+def _short(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)

@@ -1,0 +1,96 @@
+"""The gate: every segment is scored, and one below the limits is told, generated again, or stops the run."""
+
+import logging
+from typing import TypeVar, cast
+
+from prefect.futures import PrefectFuture
+
+from latentsync.errors import BelowGate
+from latentsync.job import Job, Plan
+from latentsync.records import Artefact, Record, Segment
+from latentsync.segments.verdict import Score, Verdict, is_better, shortfalls
+from tasks.results import Done
+from tasks.run import Run
+from tasks.segments import generate, render, score
+from tasks.stages import later
+
+log = logging.getLogger("latentsync.tasks")
+R = TypeVar("R", bound=Record)
+
+
+class Gate:
+    """Of one run; ``faces`` and ``renders`` are its lists by segment, in which better ones take their place."""
+
+    def __init__(
+        self, run: Run, job: Job, plan: Plan, voice: Artefact, faces: list[Artefact], renders: list[Artefact]
+    ) -> None:
+        self._run, self._job, self._plan, self._voice = run, job, plan, voice
+        self._faces, self._renders = faces, renders
+        self._scores: list[Score] = []
+        self._limits = job.settings.score
+
+    def look_at(self, segment: Segment) -> None:
+        """Score a segment that was submitted to be rendered."""
+        if self._limits.gate != "off":
+            self._scores.append(later(score.submit(self._job, self._plan, segment, self._renders[segment.index])))
+
+    def pass_or_retry(self) -> None:
+        """Judge all segments, when they are done. Raises ``BelowGate`` with ``score.gate = fail``."""
+        verdicts = {index: self._verdict(found) for index, found in enumerate(self._scores)}
+        below = {index: verdict.below for index, verdict in verdicts.items() if verdict.below}
+        if below and self._limits.gate == "fail":
+            raise BelowGate(below)
+        if below and self._limits.gate == "retry":
+            self._retry(verdicts)
+        for index, verdict in verdicts.items():
+            if verdict.below or verdict.generated_again:
+                log.warning("segment %d: %s", index, verdict)
+        self._run.verdicts.update(verdicts)
+
+    def _retry(self, verdicts: dict[int, Verdict]) -> None:
+        """Generate what is below again with other seeds; render what is kept, and those after it that blend with it."""
+        changed: set[int] = set()
+        for attempt in range(1, self._limits.tries + 1):
+            engine = self._job.settings.engine.reseeded(attempt)
+            if engine is None:
+                log.warning(
+                    "engine %s has no seed: generated again, nothing would change", self._job.settings.engine.name
+                )
+                return
+            settings = self._job.settings.model_copy(update={"engine": engine})
+            job = self._job.model_copy(update={"settings": settings})
+            changed |= self._try(job, attempt, verdicts)
+        blended = {index + 1 for index in changed if index + 1 < len(self._renders)}
+        for index in sorted(changed | blended):
+            self._renders[index] = self._render(self._plan.segments[index], self._faces[index])
+        self._run.wait_for_all()
+
+    def _try(self, job: Job, attempt: int, verdicts: dict[int, Verdict]) -> set[int]:
+        """One more attempt at all that is still below; the segments that became better."""
+        segments = [self._plan.segments[index] for index, verdict in verdicts.items() if verdict.below]
+        faces = {each.index: later(generate.submit(job, self._plan, self._voice, each)) for each in segments}
+        scores = {
+            each.index: later(score.submit(self._job, self._plan, each, self._render(each, faces[each.index])))
+            for each in segments
+        }
+        self._run.wait_for_all()
+        better = set()
+        for index, found in scores.items():
+            old = verdicts[index]
+            new = self._verdict(found, attempt, getattr(job.settings.engine.own, "seed", None))
+            if is_better(new, old):
+                better.add(index)
+                self._faces[index] = faces[index]
+                verdicts[index] = new
+            else:
+                verdicts[index] = old.model_copy(update={"generated_again": attempt})
+        return better
+
+    def _render(self, segment: Segment, faces: Artefact) -> Artefact:
+        before = self._plan.before(segment)
+        earlier = self._faces[segment.index - 1] if before else None
+        return later(render.submit(self._job, self._plan, segment, faces, before, earlier))
+
+    def _verdict(self, found: Score, attempt: int = 0, seed: int | None = None) -> Verdict:
+        value = self._run.wait(cast(PrefectFuture[Done[Score]], found))
+        return Verdict(score=value, below=shortfalls(value, self._limits), generated_again=attempt, seed=seed)
