@@ -6,13 +6,10 @@ from typing import Self
 
 from flows.observe.artifacts import Artifacts, tolerant
 from flows.observe.cancelling import CancelWatch
-from flows.observe.forecast import show_forecast
 from flows.observe.memory_watch import MemoryWatch
 from flows.observe.progress import Following
-from latentsync.forecast.make import forecast_job
 from latentsync.job import Job
 from latentsync.publishing.report import Report
-from latentsync.review.page import write_page
 from latentsync.review.plots import plot_run
 from tasks.run import Run
 
@@ -45,12 +42,17 @@ class Watch:
     def foresee(self, job: Job) -> None:
         """Show first, where somebody looks at the UI, what the job will take; nothing else runs meanwhile."""
         if self._run.of_deployment:
+            from flows.observe.forecast import show_forecast  # imported where needed: it takes a part of a second
+            from latentsync.forecast.make import forecast_job
+
             tolerant(lambda: show_forecast(forecast_job(job)))
 
     def show(self, report: Report, folder: Path | None) -> None:
         """Make the page of a report from what lies in the folder of its pictures, and lead to it."""
         if folder:
-            self._artifacts.add_page(write_page(report, folder))
+            from latentsync.review.page import write_page  # as above
+
+            tolerant(lambda: self._artifacts.add_page(write_page(report, folder)))
 
     def pictures_folder(self, report_dir: str) -> Path | None:
         """Where pictures of the result go: ``report_dir``, else for the UI of a deployment's run, if it is new.
