@@ -20,7 +20,7 @@ from rich.table import Table
 from tests.e2e.installation import CPU_WORKERS, SEGMENTS, Installation
 from tests.e2e.ledger import made_by
 from tests.e2e.media import decoded_digest
-from tests.e2e.services import BIN, ffmpegs_about, flow_process, free_port, kill, wait_until
+from tests.e2e.services import BIN, answers, ffmpegs_about, flow_process, free_port, kill, wait_until
 from tests.e2e.watching import watch
 
 CANCEL_SECONDS = 15
@@ -204,9 +204,10 @@ def same(site: Installation, name: str) -> None:
 def watched(site: Installation) -> str:
     """one click from a run in the UI leads to its page, which a browser plays"""
     port = free_port()
-    site.services.start("serve", BIN / "lipsync", "serve", site.work / "runs", "--port", port)
     run = site.submit(site.outputs / "watched.mp4", cache=False, serve_url=f"http://127.0.0.1:{port}")
     site.runs.finish(run)
+    site.services.start("serve", BIN / "lipsync", "serve", site.work / "runs", "--port", port)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), "lipsync serve answers")
     return watch(site.runs.link(run, "lipsync-page"))
 
 

@@ -88,7 +88,7 @@ class Services:
         api = f"http://127.0.0.1:{port}/api"
         self.environment |= {"PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": api}
         self.start("server", BIN / "prefect", "server", "start", "--host", "127.0.0.1")
-        wait_until(lambda: _answers(f"{api}/health"), "the server answers")
+        wait_until(lambda: answers(f"{api}/health"), "the server answers")
         return api
 
     def deploy(self, pool: str = "lipsync") -> None:
@@ -168,7 +168,8 @@ def flow_process(run: object) -> psutil.Process:
     raise AssertionError(f"no process executes run {run}")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether something well is served there."""
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url, timeout=2).is_success
     return False

@@ -14,6 +14,7 @@ def watch(address: str) -> str:
     """Open the page wide and narrow, play, seek and jump; says what was seen, or fails."""
     with browser() as page:
         page.open(address)
+        assert page.run("document.querySelectorAll('video').length") == 2, f"{address} shows no films"
         page.run("document.getElementById('play').click()")
         page.until("result.currentTime > 1 && source.currentTime > 1")
         apart = page.run(APART)
