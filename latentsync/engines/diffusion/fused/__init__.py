@@ -1,6 +1,7 @@
 """UNet and VAE packed for a GPU: Triton kernels, fewer passes over memory, one CUDA graph per kind of pass."""
 
 import os
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,10 @@ def refusal(device: torch.device, dtype: torch.dtype) -> str:
         return f"its kernels compute in 16-bit numbers, not in {dtype}"
     if torch.cuda.get_device_capability(device) < OLDEST:
         return f"{torch.cuda.get_device_name(device)} is older than SM {OLDEST[0]}.{OLDEST[1]}"
-    return "" if find_spec("triton") else "Triton is not installed (it comes with torch for CUDA)"
+    if not find_spec("triton"):
+        return "Triton is not installed (it comes with torch for CUDA)"
+    compilers = filter(None, (os.environ.get("CC"), "gcc", "clang"))
+    return "" if any(map(shutil.which, compilers)) else "Triton needs a C compiler (apt-get install gcc)"
 
 
 def kernel_cache() -> Path:
