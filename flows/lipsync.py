@@ -65,12 +65,12 @@ def lipsync(
 
         run.wait_for_all()
         gate.pass_or_retry()
-        run.drop_work(generate)
         joined = join.submit(job, job_plan, renders)
         published = run.wait(publish.submit(job, later(joined)))
         if folder := watch.pictures_folder(settings.run.report_dir):
             run.wait(pictures.submit(job, job_plan, later(joined), folder))
-        run.drop_work(render, join)
+        run.wait_for_all()
+        run.drop_work(generate, render, join)
         report = make_report(run, job, job_plan, published, watch.memory_peaks)
         watch.show(report, folder)
         return report

@@ -26,8 +26,7 @@ class SegmentsFailed(LipsyncError):
         self.reasons = reasons
         listing = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         super().__init__(
-            f"{len(reasons)} tasks failed, all others are done and kept: {listing}. "
-            f"To redo only these: lipsync rerun {run_id}"
+            f"{len(reasons)} tasks failed, what is done is kept: {listing}. To redo only these: lipsync rerun {run_id}"
         )
 
 

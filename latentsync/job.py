@@ -1,6 +1,7 @@
 """What a job is, once its inputs have been looked at, and how it is cut up."""
 
-from functools import cached_property
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -36,16 +37,15 @@ class Plan(Record):
     cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment
     frames_with_face: int
 
-    @cached_property
+    @property
     def window_grid(self) -> np.ndarray:
         """The (W, 2) windows."""
-        return np.load(self.windows.path)
+        return _windows(self.windows.path, self.windows.sha256)
 
-    @cached_property
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """The units of work, in order; in a file, since each of thousands of tasks is given the plan."""
-        rows = enumerate(np.load(self.cuts.path).tolist())
-        return tuple(Segment(index=index, start=start, end=end, clip_end=last) for index, (start, end, last) in rows)
+        return _segments(self.cuts.path, self.cuts.sha256)
 
     def before(self, segment: Segment) -> Segment | None:
         """The segment before, whose faces are blended with the first ones of ``segment``."""
@@ -66,3 +66,15 @@ class Plan(Record):
     def open_mouth(self) -> np.ndarray:
         """The aligned mouths, memory-mapped."""
         return np.load(self.mouth.path, mmap_mode="r")
+
+
+# Remembered here and not in the plan, which travels to every task.
+@lru_cache(maxsize=4)
+def _windows(path: Path, _sha256: str) -> np.ndarray:
+    return np.load(path)
+
+
+@lru_cache(maxsize=4)
+def _segments(path: Path, _sha256: str) -> tuple[Segment, ...]:
+    rows = enumerate(np.load(path).tolist())
+    return tuple(Segment(index=index, start=start, end=end, clip_end=last) for index, (start, end, last) in rows)

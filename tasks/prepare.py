@@ -133,7 +133,7 @@ def plan(work: Work, job: Job, track: Artefact) -> Plan:
     loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
     grid, opacity = plan_windows(job, rows, loudness)
     cut, fps, size = job.settings.segments, job.timeline.fps, resolution_px(job.settings.engine)
-    segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * fps), cut.overlap_frames)
+    segments = plan_segments(job.timeline.frames, grid, max(1, int(cut.segment_seconds * fps)), cut.overlap_frames)
     return Plan(
         track=track,
         windows=work.file("-windows.npy", lambda out: np.save(out, grid)),

@@ -109,7 +109,7 @@ def read_progress(folder: Path) -> dict[str, Doing]:
     """Name -> what it does, of every task that runs now."""
     doing = {}
     for path in folder.glob("[!.]*"):
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
+        with contextlib.suppress(OSError, ValueError):  # it has just ended, or a network file system tears it
             doing[path.name] = Doing.model_validate_json(path.read_bytes())
     return doing
 

@@ -1,4 +1,4 @@
-"""What is refused before anything is decoded: all that would otherwise fail after the dear work."""
+"""What is refused before anything is decoded: all that would otherwise fail after the expensive work."""
 
 from pathlib import Path
 

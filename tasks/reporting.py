@@ -54,6 +54,9 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
 
 
 def _took(run: Run) -> list[Took]:
+    """Of tasks in other processes: the peaks of this one are watched, and those of tasks are its life's."""
+    if not run.is_elsewhere:
+        return []
     return [item.result.took for item in run.submitted.values() if item.result and run.made(item)]
 
 

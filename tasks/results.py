@@ -6,21 +6,26 @@ believed but data: it is read as the record type of one of our stages, whatever 
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from prefect.filesystems import WritableFileSystem
 from prefect.serializers import Serializer
 from pydantic import Field
 
+from latentsync.errors import InputError, TransientError
 from latentsync.records import Artefact, Record
 from latentsync.storage import fs
 from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.workspace import Workspace
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 SERIALIZER = "lipsync-record"
+PAUSES_SECONDS = (0.5, 2.0)  # before the storage of records is asked again
 LOCAL = "local"  # id of a run outside Prefect
 _types: dict[str, type[Record]] = {}  # results that may be read: those of our stages
 
@@ -85,30 +90,58 @@ class Records(WritableFileSystem):
         """Bytes of a record; its own choice of a serializer is replaced by ours."""
         workspace = Workspace.at(self.work_dir)
         if workspace.mirror:
-            content = fs.read_text(f"{workspace.mirror}/results/{path}").encode()
+            content = _tried(lambda: fs.read_text(f"{workspace.mirror}/results/{path}").encode())
         else:
             content = (workspace.root / "results" / path).read_bytes()
         record = json.loads(content)
         record["metadata"]["serializer"] = {"type": SERIALIZER}
+        record["result"] = json.dumps(_at_home(json.loads(record["result"]), workspace))
         return json.dumps(record).encode()
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Write a record, whole or not at all."""
         workspace = Workspace.at(self.work_dir)
         if workspace.mirror:
-            fs.write_text(content.decode(), f"{workspace.mirror}/results/{path}")
+            _tried(lambda: fs.write_text(content.decode(), f"{workspace.mirror}/results/{path}"))
         else:
-            write_whole(workspace.root / "results" / path, content, WORK)
+            _tried(lambda: write_whole(workspace.root / "results" / path, content, WORK))
 
     def made_by(self, run: str, key: str) -> Done[Any] | None:
         """The intact result under ``key`` if the flow run ``run`` itself has made it."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, InputError):
             done = RecordSerializer().loads(json.loads(self.read_path(key))["result"].encode())
             return done if done.took.run == run else None
         return None
 
     def _resolve_path(self, path: str) -> None:
         """Keys are names as they stand."""
+
+
+def _at_home(data: Any, workspace: Workspace) -> Any:
+    """A record's data with its files where they belong on this machine; ``ValueError`` for any other place."""
+    if isinstance(data, list):
+        return [_at_home(item, workspace) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if not {"path", "sha256", "url"} <= data.keys():
+        return {name: _at_home(item, workspace) for name, item in data.items()}
+    path, prefix = Path(data["path"]), f"{workspace.mirror}/"
+    if workspace.mirror and data["url"]:
+        path = workspace.root / data["url"].removeprefix(prefix)
+    elsewhere = data["url"] and not (workspace.mirror and data["url"].startswith(prefix))
+    if elsewhere or not path.resolve().is_relative_to(workspace.root.resolve()):
+        raise ValueError(f"{path}: a result outside the workspace")
+    return {**data, "path": str(path)}
+
+
+def _tried(work: Callable[[], T]) -> T:
+    """Prefect takes a failure here for a missing record, or loses one: so what may pass is tried again."""
+    for pause in PAUSES_SECONDS:
+        try:
+            return work()
+        except TransientError:
+            time.sleep(pause)
+    return work()
 
 
 def files_in(values: Iterable[object]) -> Iterator[Artefact]:

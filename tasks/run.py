@@ -122,8 +122,10 @@ class Run:
         at_last = threading.Timer(STOP_SECONDS, leave, [number])
         at_last.daemon = True
         at_last.start()
-        yield
-        at_last.cancel()
+        try:
+            yield
+        finally:
+            at_last.cancel()
 
     def submit(self, stage: Stage[..., Any], parameters: dict[str, Any]) -> PrefectFuture[Done[Any]]:
         """Submit a stage; segments in ``force_segments`` are made again even if they are done, without the cache all.
@@ -189,10 +191,11 @@ class Run:
 
     def wait(self, future: PrefectFuture[Done[R]]) -> R:
         """Wait for one result that all others need; raises why there is none."""
-        future.wait()
-        if not future.state.is_completed():
+        item = next(item for item in self.submitted.values() if item.future is future)
+        self._end(item)
+        if item.result is None:
             self.wait_for_all()
-        return future.result().value
+        return cast(R, item.result.value if item.result else future.result().value)
 
     def wait_for_all(self) -> None:
         """Wait for everything submitted; raises one error that names all that failed."""
@@ -213,6 +216,11 @@ class Run:
                 for file in files_in([item.result.value]):
                     if file.path.is_relative_to(root):
                         file.path.unlink(missing_ok=True)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether tasks run in other processes than this one."""
+        return self._place.elsewhere
 
     def result_of(self, stage: str) -> Any:
         """The value of a stage that has one task and has ended well, else None."""

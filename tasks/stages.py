@@ -124,6 +124,8 @@ class Stage(Generic[P, R]):
         context, began = TaskRunContext.get(), time.monotonic()
         run_id = str(context.task_run.flow_run_id) if context else LOCAL
         key = self._current_key() or self.key_of(given)
+        if self.is_kept and context and not self._current_key():
+            raise TransientError(f"{self.name}: its key could not be made, see the log above; trying again")
         if context and context.task.refresh_cache:  # made again on purpose: once by each run
             made = Records(work_dir=settings.run.work_dir).made_by(run_id, key)
             if made:

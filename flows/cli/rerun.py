@@ -78,9 +78,10 @@ def _check_segments(client: SyncPrefectClient, found: FlowRun, segments: Sequenc
 def _segments(client: SyncPrefectClient, found: FlowRun) -> set[int]:
     """Indices of the segments that a run has worked on."""
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[found.id]))
-    names: list[str] = []
-    while page := client.read_task_runs(flow_run_filter=of_run, limit=PAGE, offset=len(names)):
-        names += [task.name for task in page]
+    names, seen = list[str](), 0
+    while page := client.read_task_runs(flow_run_filter=of_run, limit=PAGE, offset=seen):
+        seen += len(page)
+        names += [task.name for task in page if task.start_time]  # one that never started has no name of ours
     numbered = (name.rpartition("-") for name in names)
     return {int(number) for stage, _, number in numbered if stage in STAGES and STAGES[stage].per_segment}
 

@@ -10,7 +10,9 @@ from tasks.runners.threads import OnThreads
 
 
 class Runner(Protocol):
-    """A place for tasks."""
+    """A place for tasks; ``elsewhere``: in other processes."""
+
+    elsewhere: bool
 
     def start(self) -> TaskRunner[Any]:
         """Prefect's task runner. Raises ``InputError`` or ``TransientError`` when there is none."""

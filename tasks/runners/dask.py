@@ -11,6 +11,8 @@ from latentsync.settings import RunSettings
 class OnDask:
     """Tasks go to workers that offer their resource."""
 
+    elsewhere = True
+
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
 

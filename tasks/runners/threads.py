@@ -11,6 +11,8 @@ from latentsync.settings import RunSettings
 class OnThreads:
     """As many tasks at a time as ``run.workers`` says."""
 
+    elsewhere = False
+
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
 

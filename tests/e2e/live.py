@@ -96,7 +96,7 @@ def failed_segment(site: Installation) -> str:
     run = site.submit(site.outputs / "failed.mp4", cache=False)
     state = site.runs.wait(run)
     assert state.is_failed(), state
-    assert f"1 tasks failed, all others are done and kept: {name}" in str(state.message), state.message
+    assert f"1 tasks failed, what is done is kept: {name}" in str(state.message), state.message
     assert not (site.outputs / "failed.mp4").exists()
     (obstacle / "in the way").rmdir()
     obstacle.rmdir()

@@ -1,5 +1,6 @@
 """A content key changes with what matters to the work, and with nothing else."""
 
+import pickle
 from fractions import Fraction
 from pathlib import Path
 
@@ -178,3 +179,11 @@ def test_render_follows_the_content_of_the_faces_not_how_they_were_made(world: W
     before = world.render_key()
     assert world.render_key(seconds=99.0) == before
     assert world.render_key(faces=b"other faces") != before
+
+
+def test_the_plan_that_travels_to_every_task_stays_small(world: World) -> None:
+    plan = world.plan()
+    before = len(pickle.dumps(plan))
+    assert plan.segments == (SEGMENT.model_copy(update={"index": 0}),)
+    assert len(plan.window_grid) == 10
+    assert len(pickle.dumps(plan)) == before

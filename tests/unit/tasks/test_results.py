@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,30 @@ def test_what_a_run_itself_has_made_is_known(store: ResultStore, clip: Path, tmp
     assert records.made_by("this", "another-key") is None
 
 
+def test_a_record_of_a_bucket_may_not_exist_yet() -> None:
+    assert Records(work_dir="memory://no-such-bucket/work").made_by("this", "key") is None
+
+
+@pytest.mark.parametrize("where", ["{}/../stolen", "/etc/passwd"])
+def test_a_planted_record_names_no_file_outside_the_workspace(store: ResultStore, tmp_path: Path, where: str) -> None:
+    record = json.loads(RecordSerializer().dumps(done(Path(__file__))))
+    record["value"].update(path=where.format(tmp_path), url="file:///etc/passwd")
+    plant(tmp_path, {"type": "json"}, json.dumps(record))
+    assert not store.exists("key")
+
+
+def test_a_lock_that_its_thread_forgot_is_no_dead_end(tmp_path: Path) -> None:
+    locks = KeyLocks(str(tmp_path))
+    assert locks.acquire_lock("key", "a transaction whose record could not be read")
+    assert locks.acquire_lock("key", "its next attempt", acquire_timeout=0.01)
+    locks.release_lock("key", "its next attempt")
+
+
 def test_a_lock_is_its_holders_until_he_lets_it_go(tmp_path: Path) -> None:
     locks = KeyLocks(str(tmp_path))
     assert locks.acquire_lock("key", "one")
-    assert not locks.acquire_lock("key", "two", acquire_timeout=0.01)
+    with ThreadPoolExecutor() as other:
+        assert not other.submit(locks.acquire_lock, "key", "two", 0.01).result()
     locks.release_lock("key", "two")
     assert locks.is_lock_holder("key", "one")
     locks.release_lock("key", "one")

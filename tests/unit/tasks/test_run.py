@@ -54,6 +54,8 @@ class Future:
 class AtOnce:
     """A runner that runs a task when it is submitted."""
 
+    elsewhere = False
+
     def __init__(self, settings: Any) -> None:
         self.placed: list[tuple[str, str]] = []
 
