@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("latentsync", "tasks", "flows", "configs")
-NOT_OURS_TO_DECLARE = {"insightface", "onnxruntime"}  # its models are not for commerce: users install it themselves
+# InsightFace's models are not for commerce, so users install it themselves; triton comes with a CUDA build of torch.
+NOT_OURS_TO_DECLARE = {"insightface", "onnxruntime", "triton"}
 NOT_IMPORTED = {"fastapi", "sqlalchemy", "nvidia-ml-py"}  # bounds on what Prefect brings; by name, if there
 
 
