@@ -110,9 +110,13 @@ def _tried(path: Path, case: int) -> str:
     faulthandler.cancel_dump_traceback_later()
     if (seconds := time.monotonic() - began) > SECONDS_MAX:
         return f"failed: took {seconds:.0f} s ({outcome})"
-    if left := [child.name() for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]:
+    if left := [child.name() for child in psutil.Process().children() if _is_left(child)]:
         return f"failed: left {left} ({outcome})"
     return outcome
+
+
+def _is_left(child: psutil.Process) -> bool:
+    return child.name().startswith("ff") and child.status() != psutil.STATUS_ZOMBIE
 
 
 def _looked_at(path: Path, case: int) -> str:

@@ -7,7 +7,13 @@ from pathlib import Path
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL
@@ -22,7 +28,8 @@ CANCEL_SECONDS = 30
 
 
 def _newest(client: SyncPrefectClient) -> FlowRun:
-    return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+    running = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Running"])))
+    return client.read_flow_runs(flow_run_filter=running, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
 
 
 def test_its_log_is_in_the_ui_and_cancel_there_ends_it(clip: Clip, tmp_path: Path) -> None:

@@ -1,17 +1,12 @@
 """Each Triton kernel against its twin: on a GPU in half precision, without one in Triton's interpreter."""
 
-import os
-
 import pytest
 import torch
 
-from latentsync.engines.diffusion.fused import twins
+from latentsync.engines.diffusion.fused import kernels, twins
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 ON_GPU = torch.cuda.is_available()
-if not ON_GPU:
-    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
-from latentsync.engines.diffusion.fused import kernels  # noqa: E402
 
 DEVICE, DTYPE = ("cuda", torch.float16) if ON_GPU else ("cpu", torch.float32)
 ERROR = 2e-3 if ON_GPU else 2e-6  # norm of the difference to the twin in float32, over the twin's norm
