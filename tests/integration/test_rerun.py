@@ -3,6 +3,7 @@
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Failed, Running
 
@@ -51,6 +52,7 @@ def test_a_batch_has_no_segments(client: SyncPrefectClient) -> None:
 
 def test_segments_that_a_run_has_not_are_refused(client: SyncPrefectClient) -> None:
     of_two_segments("v", "a", "o")
-    run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+    mine = FlowFilter(name=FlowFilterName(any_=[of_two_segments.name]))
+    run = client.read_flow_runs(flow_filter=mine, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
     with pytest.raises(InputError, match=r"--segments \[9\]: run .* has segments 0 to 1"):
         run_again(str(run.id), [1, 9])
