@@ -80,6 +80,7 @@ class Run:
         self.submitted: dict[str, Submitted] = {}
         self.verdicts: dict[int, Verdict] = {}  # by segment, once they have passed the gate
         self.tallies: dict[str, Tally] = {}  # by stage, in the order of the flow
+        self._items: dict[int, Submitted] = {}  # by the id of their future
         self._ending = threading.Lock()
         self.began = time.monotonic()
         self._force = set(force_segments)
@@ -159,7 +160,7 @@ class Run:
         names = (f"{name} ({time})" if time > 1 else name for time in itertools.count(1))  # the gate may do it again
         name = next(each for each in names if each not in self.submitted)
         item = Submitted(name, stage, future, segment, chunk.end - chunk.start if chunk else 0)
-        self.submitted[name] = item
+        self.submitted[name] = self._items[id(future)] = item
         self.tallies.setdefault(stage.name, Tally(stage)).total += item.units
         future.add_done_callback(lambda _: self._end(item))
 
@@ -191,7 +192,7 @@ class Run:
 
     def wait(self, future: PrefectFuture[Done[R]]) -> R:
         """Wait for one result that all others need; raises why there is none."""
-        item = next(item for item in self.submitted.values() if item.future is future)
+        item = self._items[id(future)]
         self._end(item)
         if item.result is None:
             self.wait_for_all()

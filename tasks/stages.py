@@ -123,9 +123,10 @@ class Stage(Generic[P, R]):
         settings = _settings(given)
         context, began = TaskRunContext.get(), time.monotonic()
         run_id = str(context.task_run.flow_run_id) if context else LOCAL
-        key = self._current_key() or self.key_of(given)
-        if self.is_kept and context and not self._current_key():
+        key = self._current_key()
+        if key is None and self.is_kept and context:  # Prefect would go on without lock and record
             raise TransientError(f"{self.name}: its key could not be made, see the log above; trying again")
+        key = key or self.key_of(given)
         if context and context.task.refresh_cache:  # made again on purpose: once by each run
             made = Records(work_dir=settings.run.work_dir).made_by(run_id, key)
             if made:

@@ -5,7 +5,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from tests.conftest import Clip
-from tests.synthetic import H264, ffmpeg
+from tests.e2e.media import cut
 
 DEMO = Path(__file__).parents[2] / "demo" / "make_input.py"
 
@@ -13,11 +13,7 @@ DEMO = Path(__file__).parents[2] / "demo" / "make_input.py"
 @pytest.fixture(scope="session")
 def clip(demo_clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """A second of a speaking face and its voice."""
-    folder = tmp_path_factory.mktemp("clip")
-    short = Clip(folder / "short.mp4", folder / "short.wav")
-    ffmpeg("-i", demo_clip.video, "-t", "1", *H264, short.video)
-    ffmpeg("-i", demo_clip.voice, "-t", "1", short.voice)
-    return short
+    return cut(demo_clip, tmp_path_factory.mktemp("clip"), 1)
 
 
 @pytest.fixture

@@ -76,25 +76,26 @@ def test_a_file_that_was_there_before_is_made_again(tmp_path: Path) -> None:
         path.write_text("made")
 
 
-def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: Path, monkeypatch) -> None:
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artefact:
+    """A file of a remote workspace that this machine lacks."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     workspace = Workspace.at(f"memory://{tmp_path}/bucket")
     path = workspace.path("ab" * 32, "render", "x.mkv")
     path.write_text("frames")
     kept = workspace.keep(path)
     path.unlink()
+    return kept
+
+
+def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: Path, monkeypatch) -> None:
+    kept = elsewhere(tmp_path, monkeypatch)
     fetch(Artefact.model_validate_json(kept.model_dump_json()))
-    assert path.read_text() == "frames"
+    assert kept.path.read_text() == "frames"
 
 
 def test_a_damaged_remote_copy_is_not_kept(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    workspace = Workspace.at(f"memory://{tmp_path}/bucket")
-    path = workspace.path("ab" * 32, "render", "x.mkv")
-    path.write_text("frames")
-    kept = workspace.keep(path)
-    path.unlink()
+    kept = elsewhere(tmp_path, monkeypatch)
     fsspec.filesystem("memory").pipe_file(f"{tmp_path}/bucket/abababababababab/render/x.mkv", b"broken")
     with pytest.raises(TransientError, match="sha256"):
         fetch(kept)
-    assert not path.exists()
+    assert not kept.path.exists()
