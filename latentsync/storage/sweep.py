@@ -27,7 +27,7 @@ DAY_SECONDS = 86_400
 TEMPORARY_SECONDS = DAY_SECONDS  # a writer that has been silent for a day is dead
 ACCESS_LAG_SECONDS = DAY_SECONDS  # relatime, the default of Linux: mount(8)
 
-_ROOMS = {  # the workspace's folders -> names of finished files in them, as regular expressions
+_FOLDERS = {  # the workspace's folders -> names of finished files in them, as regular expressions
     r"[0-9a-f]{16}": r"[\w-]+/[^.][^/]*",  # <source digest>/<stage>/<key>
     r"results": r"[\w-]+-[0-9a-f]{64}",
     r"conformed": r"(lossless|remuxed(-flac)?)-[0-9a-f]{16}\.mkv",
@@ -117,23 +117,23 @@ def sweep_workspace(root: Path, limits: SweepLimits, dry_run: bool = False, now:
 def _look(root: Path) -> tuple[list[_File], list[_File], list[_File]]:
     """Finished files, temporary files and locks of a workspace."""
     finished, temporaries, lock_files = [], [], []
-    for room, pattern in _rooms(root):
-        for path in _walk(room):
+    for folder, pattern in _folders(root):
+        for path in _walk(folder):
             with contextlib.suppress(FileNotFoundError):  # a run renamed or removed it meanwhile
                 file = _File(path, path.stat().st_size, _used(path))
                 if _LOCK.fullmatch(path.name):
                     lock_files.append(file)
                 elif _TEMPORARY.fullmatch(path.name):
                     temporaries.append(file)
-                elif pattern.fullmatch(path.relative_to(room).as_posix()):
+                elif pattern.fullmatch(path.relative_to(folder).as_posix()):
                     finished.append(file)
     return finished, temporaries, lock_files
 
 
-def _rooms(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
+def _folders(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
     for folder in sorted(root.iterdir()):
-        for room, pattern in _ROOMS.items():
-            if re.fullmatch(room, folder.name) and folder.is_dir() and not folder.is_symlink():
+        for name, pattern in _FOLDERS.items():
+            if re.fullmatch(name, folder.name) and folder.is_dir() and not folder.is_symlink():
                 yield folder, re.compile(pattern)
 
 
@@ -223,8 +223,8 @@ def _delete_locks(paths: list[Path], dry_run: bool) -> int:
 def _delete_empty(root: Path, idle: float) -> int:
     """Remove folders in which nothing has happened since ``idle`` and that hold nothing."""
     count = 0
-    for room, _ in _rooms(root):
-        for parent, _, _ in os.walk(room, topdown=False):
+    for folder, _ in _folders(root):
+        for parent, _, _ in os.walk(folder, topdown=False):
             with contextlib.suppress(OSError):  # not empty, or used again this moment
                 if _mtime(Path(parent)) < idle:
                     os.rmdir(parent)

@@ -15,7 +15,7 @@ from latentsync.storage import locks
 from latentsync.storage.atomic import explained, private_folder
 from latentsync.storage.locations import is_url, normalised, user_cache
 
-ROOMS = ("conformed", "finished", "inputs", "locks", "results", "runs")  # folders beside those of the sources
+FOLDERS = ("conformed", "finished", "inputs", "locks", "results", "runs")  # folders beside those of the sources
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Workspace:
         """Make the folder where it is missing, for its owner only. Raises InputError where that cannot be."""
         with explained(self.root):
             private_folder(self.root)
-            for room in ROOMS:
-                private_folder(self.root / room)
+            for folder in FOLDERS:
+                private_folder(self.root / folder)
             probe = self.root / f".{os.getpid()}.probe"
             probe.touch(mode=0o600)
             probe.unlink()

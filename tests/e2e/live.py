@@ -36,7 +36,7 @@ with gpu_place(["gpu-of-make-e2e"], 1, lambda: None):
     print(began, time.monotonic())
 """
 
-DEAR = ("voice", "faces", "track", "generate", "render", "join")
+EXPENSIVE = ("voice", "faces", "track", "generate", "render", "join")
 console = Console(width=150, highlight=False)
 
 
@@ -56,7 +56,7 @@ def warm_job(site: Installation) -> str:
     before = {name: site.loads(name) for name in names}
     run = site.submit(site.outputs / "warm.mp4", cache=False)
     seconds = site.runs.finish(run)
-    assert len(site.runs.made(run, *DEAR)) == 2 * SEGMENTS + 4, f"cached: {site.runs.tasks(run)}"
+    assert len(site.runs.made(run, *EXPENSIVE)) == 2 * SEGMENTS + 4, f"cached: {site.runs.tasks(run)}"
     after = {name: site.loads(name) for name in names}
     assert after == dict.fromkeys(names, 1), f"engines loaded: {before}, then {after}"
     same(site, "warm.mp4")
@@ -64,12 +64,12 @@ def warm_job(site: Installation) -> str:
 
 
 def cached_job(site: Installation) -> str:
-    """the same job a third time does nothing dear"""
+    """the same job a third time does nothing expensive"""
     run = site.submit(site.outputs / "cached.mp4")
     seconds = site.runs.finish(run)
-    assert not site.runs.made(run, *DEAR), site.runs.tasks(run)
+    assert not site.runs.made(run, *EXPENSIVE), site.runs.tasks(run)
     same(site, "cached.mp4")
-    return f"{seconds:.1f} s; every dear task Cached"
+    return f"{seconds:.1f} s; every expensive task Cached"
 
 
 def killed_dask_worker(site: Installation) -> str:
@@ -103,7 +103,7 @@ def failed_segment(site: Installation) -> str:
     site.runs.retry(run)
     wait_until(lambda: site.runs.state(run).is_completed(), "the retried run is completed", every=0.5)
     same(site, "failed.mp4")
-    made = site.runs.made(run, *DEAR)
+    made = site.runs.made(run, *EXPENSIVE)
     assert made == {name, f"render-{segment:03d}", f"render-{segment + 1:03d}", "join"}, made
     return f"Failed, naming {name}; Retry made {', '.join(sorted(made))}"
 
@@ -115,7 +115,7 @@ def forced_segments(site: Installation) -> str:
     said = site.services.run(BIN / "lipsync", "rerun", str(run), "--segments", "1,4")
     again = site.runs.named(said.split()[-1])
     site.runs.finish(again)
-    made = site.runs.made(again, *DEAR)
+    made = site.runs.made(again, *EXPENSIVE)
     assert made == {"generate-001", "generate-004", "render-001", "render-004"}, made
     same(site, "forced.mp4")
     return f"made {', '.join(sorted(made))}"
