@@ -55,13 +55,14 @@ def lipsync(
 
         faces, renders = [], []
         gate = Gate(run, job, job_plan, later(features), faces, renders)
-        for segment, ready in run.staggered(job_plan.segments):
+        for segment, ready, rendered in run.staggered(job_plan.segments, stages=3):
             if segment:
                 faces.append(later(generate.submit(job, job_plan, later(features), segment)))
             if ready:
                 before, earlier = job_plan.before(ready), faces[ready.index - 1] if ready.index else None
                 renders.append(later(render.submit(job, job_plan, ready, faces[ready.index], before, earlier)))
-                gate.look_at(ready)
+            if rendered:
+                gate.look_at(rendered)
 
         run.wait_for_all()
         gate.pass_or_retry()

@@ -178,17 +178,18 @@ class Run:
                 self.tallies[item.stage.name].done += item.units
             item.state = state
 
-    def staggered(self, segments: Sequence[Segment]) -> Iterator[tuple[Segment | None, Segment | None]]:
-        """Segments to generate and to render next, in the order that keeps all workers busy.
+    def staggered(self, segments: Sequence[Segment], stages: int) -> Iterator[tuple[Segment | None, ...]]:
+        """For each of ``stages`` that follow each other: the segment to submit next, so that all workers are busy.
 
-        A render waits for its faces in a worker, so it is submitted only when as many generate
-        tasks as there are workers are ahead of it.
+        A task waits in a worker for what it is made from, such as a render for its faces, so it is submitted
+        only when as many tasks of the stage before as there are workers are ahead of it.
         """
         if unknown := self._force - {segment.index for segment in segments}:
             raise InputError(f"force_segments {sorted(unknown)}: this job has segments 0 to {len(segments) - 1}")
         lag = min(max(parallel_tasks(self.settings.run) - 1, 1), len(segments))
         nothing = [None] * lag
-        yield from zip([*segments, *nothing], [*nothing, *segments], strict=True)
+        behind = [[*nothing * stage, *segments, *nothing * (stages - 1 - stage)] for stage in range(stages)]
+        yield from zip(*behind, strict=True)
 
     def wait(self, future: PrefectFuture[Done[R]]) -> R:
         """Wait for one result that all others need; raises why there is none."""

@@ -95,7 +95,11 @@ def test_the_table_shows_failures_first_with_reason_and_remedy(artifacts: dict, 
     text = artifacts["lipsync-segments"].data
     assert f"lipsync rerun {run_id}" in text
     assert text.startswith("3 cached, 2 completed, 1 failed")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "-00" in line]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ") and "-00" in line
+    ]
     assert [(row[0], row[1], row[2]) for row in rows] == [
         ("generate-001", "48 to 95", "Failed"),
         ("generate-000", "0 to 47", "Completed"),

@@ -141,10 +141,16 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
 def test_renders_are_submitted_behind_the_faces_that_they_wait_for(settings: Settings) -> None:
     with Run(settings) as run:
-        pairs = [(a and a.index, b and b.index) for a, b in run.staggered(SEGMENTS)]
+        pairs = [(a and a.index, b and b.index) for a, b in run.staggered(SEGMENTS, 2)]
     assert pairs == [(0, None), (1, 0), (2, 1), (None, 2)]
     with Run(settings, [7]) as run, pytest.raises(InputError, match=r"force_segments \[7\]: this job has segments 0"):
-        list(run.staggered(SEGMENTS))
+        list(run.staggered(SEGMENTS, 2))
+
+
+def test_a_score_is_submitted_behind_the_render_that_it_waits_for(settings: Settings) -> None:
+    with Run(settings) as run:
+        rows = [tuple(each and each.index for each in row) for row in run.staggered(SEGMENTS, 3)]
+    assert rows == [(0, None, None), (1, 0, None), (2, 1, 0), (None, 2, 1), (None, None, 2)]
 
 
 def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
