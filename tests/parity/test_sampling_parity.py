@@ -2,8 +2,10 @@ import pytest
 
 from latentsync.engines.diffusion.sampling import denoise
 
+TWENTY = pytest.param(20, 1.5, 1e-3, marks=pytest.mark.slow)
 
-@pytest.mark.parametrize(("steps", "guidance", "tolerance"), [(5, 1.0, 1e-4), (5, 1.5, 1e-4), (20, 1.5, 1e-3)])
+
+@pytest.mark.parametrize(("steps", "guidance", "tolerance"), [(5, 1.0, 1e-4), (5, 1.5, 1e-4), TWENTY])
 @pytest.mark.parametrize("split", [False, True])
 def test_latents_equal_the_reference(tiny_unet, unet_golden, steps, guidance, tolerance, split):
     latents = denoise(

@@ -13,6 +13,8 @@ from latentsync.media.probe import probe_audio, probe_video
 from tests.hostile import cut, with_flipped_bits, with_samples
 from tests.synthetic import H264, ffmpeg, make_sound, make_video, tone
 
+pytestmark = pytest.mark.slow
+
 FPS = Fraction(25)
 SOUNDS = {
     "a.wav": [],

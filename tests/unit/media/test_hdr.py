@@ -15,6 +15,8 @@ from latentsync.settings import EncodeSettings
 from latentsync.stitching.join import join_clips
 from tests.synthetic import make_sound, make_video
 
+pytestmark = pytest.mark.slow
+
 FPS = Fraction(25)
 DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 LIGHT = "1000,400"

@@ -28,6 +28,8 @@ from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.segments import generate, render
 from tests.unit.segments.test_silence import write_voice
 
+pytestmark = pytest.mark.slow
+
 SIZE_PX = 64
 PAUSE = slice(40, 70)  # frames at 25 frames/s
 

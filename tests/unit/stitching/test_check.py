@@ -11,6 +11,8 @@ from latentsync.stitching.check import check_output
 from latentsync.stitching.join import join_clips
 from tests.synthetic import ffmpeg, make_sound, make_video
 
+pytestmark = pytest.mark.slow
+
 FPS = Fraction(25)
 GOOD = {"frames": 50, "fps": FPS, "width": 320, "height": 240, "clip_starts": [0, 20], "audio_seconds": Fraction(2)}
 

@@ -10,6 +10,8 @@ from latentsync.stitching.mark import DIGITAL_SOURCE_TYPE, read_mark
 from tests.synthetic import ffmpeg
 from tests.unit.stitching.finished import make_finished
 
+pytestmark = pytest.mark.slow
+
 
 def packets(path: Path) -> list[tuple[int, int | None, bytes]]:
     with av.open(str(path)) as container:

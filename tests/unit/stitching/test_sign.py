@@ -13,6 +13,8 @@ from tests.synthetic import ffmpeg
 from tests.unit.stitching.finished import flip_bit, make_finished
 from tests.unit.stitching.signers import Signer, make_signer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:

@@ -16,6 +16,8 @@ from latentsync.storage.download import download, file_name
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.web import PatientStream
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 HERE = UrlLimits(allow_private=True)
 

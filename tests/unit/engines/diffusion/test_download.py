@@ -17,6 +17,8 @@ from latentsync.engines.diffusion.published import RELEASES, PublishedFile, Rele
 from latentsync.errors import InputError, TransientError
 from tests.unit.engines.diffusion.hub import REVISION, Hub
 
+pytestmark = pytest.mark.slow
+
 UNET = os.urandom(25 * 2**20)
 CONTENT = {
     "some/LatentSync/latentsync_unet.pt": UNET,

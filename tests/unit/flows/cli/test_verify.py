@@ -6,6 +6,8 @@ from latentsync.settings import MarkSettings
 from tests.unit.stitching.finished import flip_bit, make_finished
 from tests.unit.stitching.signers import make_signer
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_verdict_has_its_exit_code(tmp_path, silent, capsys):
     signer = make_signer(tmp_path / "signer")
