@@ -40,6 +40,7 @@ def test_freeing_caches_is_tried_first():
     assert work.tried == [ALL, ALL]
 
 
+@pytest.mark.slow
 def test_every_step_of_the_ladder_is_taken_in_order_and_logged(caplog):
     smallest = Workload(windows=1, vae_frames=1, split_guidance=True)
     work = ShortOfMemory(fits=smallest)
@@ -66,6 +67,7 @@ def test_every_step_of_the_ladder_is_taken_in_order_and_logged(caplog):
     ]
 
 
+@pytest.mark.slow
 def test_what_was_learnt_stays():
     ladder = Ladder(ALL)
     ladder.run(ShortOfMemory(fits=Workload(4, 1, False)))
@@ -74,6 +76,7 @@ def test_what_was_learnt_stays():
     assert later.tried == [Workload(4, 1, False)]
 
 
+@pytest.mark.slow
 def test_the_end_of_the_ladder_is_a_passing_failure():
     with pytest.raises(TransientError, match=r"smallest workload.*stop other programs"):
         Ladder(ALL).run(ShortOfMemory(fits=None))
