@@ -8,6 +8,7 @@ from flows.observe.logs import set_up_logs
 from flows.observe.notify import END_HOOKS
 from flows.observe.watch import Watch
 from latentsync.publishing.report import Report
+from latentsync.publishing.sole_writer import sole_writer
 from latentsync.settings import Settings
 from tasks.arenas import limit_malloc_arenas
 from tasks.finish import join, pictures, publish
@@ -44,7 +45,7 @@ def lipsync(
     """
     set_up_logs()
     limit_malloc_arenas()
-    with Run(settings, force_segments or ()) as run, Watch(run) as watch:
+    with Run(settings, force_segments or ()) as run, sole_writer(output, run.workspace, run.id), Watch(run) as watch:
         job = run.wait(probe.submit(video, audio, output, settings))
         watch.foresee(job)
 

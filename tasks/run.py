@@ -76,6 +76,7 @@ class Run:
         self.id = str(flow_run.id) if flow_run else LOCAL
         self.of_deployment = bool(flow_run and flow_run.deployment_id)
         self.settings = settings
+        self.workspace = Workspace.at(settings.run.work_dir)
         self.folder = run_folder(settings.run.work_dir, self.id)
         self.submitted: dict[str, Submitted] = {}
         self.verdicts: dict[int, Verdict] = {}  # by segment, once they have passed the gate
@@ -96,7 +97,7 @@ class Run:
         return run
 
     def __enter__(self) -> Self:
-        Workspace.at(self.settings.run.work_dir).open()
+        self.workspace.open()
         begin(self.folder)
         self._stack.enter_context(watched_server())
         address = self.settings.run.dask_address
@@ -212,7 +213,7 @@ class Run:
 
     def drop_work(self, *stages: Stage[..., Any]) -> None:
         """Delete the files that nothing needs any more, those of ``stages``, unless they are kept for later runs."""
-        root = Workspace.at(self.settings.run.work_dir).root
+        root = self.workspace.root
         for item in self.submitted.values():
             if item.stage in stages and item.result and not self.settings.run.keep_work:
                 for file in files_in([item.result.value]):

@@ -23,6 +23,7 @@ from latentsync.storage.locations import user_cache
 POLL_SECONDS = 0.1
 PRIVATE, SHARED = 0o600, 0o644  # modes of a new lock file: for its owner's jobs, for every user of the host
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted link or FIFO neither leads away nor blocks
+HOLDER_BYTES = 200  # that are read of what a lock says
 _ATTEMPTS = 5  # a lock file may be removed, or not yet be readable, at the moment it is opened
 _UNSAFE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)  # what open(2) says of links, folders, devices
 
@@ -74,6 +75,15 @@ def is_held(path: Path) -> bool:
         return not _flock(descriptor, path)
     finally:
         os.close(descriptor)
+
+
+def said_by_holder(path: Path) -> str:
+    """What the holder of the lock ``path`` wrote into it, in one line of printable characters."""
+    with contextlib.suppress(OSError, InputError):
+        with _checked(FileIO(os.open(path, os.O_RDONLY | _FLAGS), "r"), path) as lock:
+            text = (lock.read(HOLDER_BYTES) or b"").decode(errors="replace")
+        return "".join(character for character in text if character.isprintable())
+    return ""
 
 
 def discard(path: Path) -> bool:

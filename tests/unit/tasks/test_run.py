@@ -1,5 +1,6 @@
 """A run without Prefect's engine: the flow as it stands, on a runner that works at once, and what is told of it."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from flows.lipsync import lipsync
 from flows.observe.progress import stage_progress
 from flows.observe.segments_table import segments_table
 from latentsync.errors import InputError, SegmentsFailed, TransientError
+from latentsync.publishing.sole_writer import sole_writer
 from latentsync.records import Record, Segment
 from latentsync.settings import Settings
+from latentsync.storage.workspace import Workspace
 from tasks.results import Done
 from tasks.run import Run
 from tasks.runners import RUNNERS
@@ -165,6 +168,23 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     assert not report.segments[0].tasks["render"].cached
     assert report.segments[0].tasks["generate"].attempts == 1
     assert report.peak_gpu_mib is None
+
+
+def test_a_job_whose_output_another_job_makes_is_refused_and_touches_nothing(
+    settings: Settings, tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.lipsync.sole_writer", functools.partial(sole_writer, patience_seconds=0))
+    output = tmp_path / "out.mp4"
+    output.write_text("what was there")
+    other = Workspace.at(f"{tmp_path}/another work")
+    other.open()
+    with (
+        sole_writer(str(output), other, "brave-fox"),
+        pytest.raises(InputError, match=r"out\.mp4 is being made by another job \(run brave-fox"),
+    ):
+        lipsync.fn(str(tiny_clip.video), str(tiny_clip.voice), str(output), settings)
+    assert output.read_text() == "what was there"
+    assert not list(Path(settings.run.work_dir).glob("*/faces"))
 
 
 def test_a_result_of_another_run_is_cached_in_the_report(settings: Settings) -> None:
