@@ -25,7 +25,7 @@ STOP = ".stop"  # in the folder of a cancelled run
 
 
 class Stopped(Exception):
-    """The flow run was cancelled; its tasks end, and remove what they have half done."""
+    """The flow run ends early (cancelled, or an input refused); its tasks end, and remove what they have half done."""
 
 
 class Doing(Record):
@@ -38,7 +38,7 @@ class Doing(Record):
 
 
 class Progress:
-    """Tells how far the current task is, and raises ``Stopped`` when its run was cancelled.
+    """Tells how far the current task is, and raises ``Stopped`` when its run ends early.
 
     Outside a flow run it tells nobody.
     """
@@ -74,7 +74,7 @@ class Progress:
     def check(self, cause: Exception | None = None) -> None:
         """Raise ``Stopped`` once ``stop`` was called for the run."""
         if self._path and (self._path.parent / STOP).exists():
-            raise Stopped("the flow run was cancelled") from cause
+            raise Stopped("the run ends early: it was cancelled, or an input was refused") from cause
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from configs.loader import disk_profile
 from latentsync.engines.registry import check_engine
 from latentsync.errors import InputError
+from latentsync.media.container import refuse_no_file
 from latentsync.media.encode import encoder_works
 from latentsync.publishing.writer import check_destination
 from latentsync.settings import Settings
@@ -14,12 +15,22 @@ from latentsync.storage.locations import is_url, local_path, same_file, shown
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
-def refuse_bad_request(video: str, audio: str, output: str, settings: Settings) -> None:
-    """Raise ``InputError`` or ``WeightsError`` for a job that cannot end well, whatever its inputs hold."""
+def refuse_at_once(video: str, audio: str, output: str, settings: Settings) -> None:
+    """What of a bad request is seen in no time: asked by a command before it starts anything. Raises as below."""
     disk_profile(settings.run.disk_profile)
+    for location in (video, audio):
+        if not is_url(location):
+            refuse_no_file(local_path(location))
     _check_output(video, audio, output)
     if settings.run.report_dir:
         _check_report_dir(settings.run.report_dir)
+    if settings.run.runner == "threads":
+        settings.engine.spec.check(settings.engine.own)
+
+
+def refuse_bad_request(video: str, audio: str, output: str, settings: Settings) -> None:
+    """Raise ``InputError`` or ``WeightsError`` for a job that cannot end well, whatever its inputs hold."""
+    refuse_at_once(video, audio, output, settings)
     if not encoder_works(settings.encode.encoder):
         raise InputError(
             f"encoder {settings.encode.encoder} does not work on this machine; lipsync doctor lists those that do"

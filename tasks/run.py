@@ -35,6 +35,7 @@ log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefe
 R = TypeVar("R", bound=Record)
 
 JITTER = 0.5  # share of the back-off by which retries are spread, so that they do not meet again
+USERS_ERRORS = InputError | WeightsError
 STOP_SECONDS = 8.0  # for tasks of a cancelled run to end; one asleep between two attempts does not hear
 
 _current: ContextVar["Run | None"] = ContextVar("run", default=None)
@@ -178,6 +179,8 @@ class Run:
                 item.result = cast(Done[Any], item.future.result())
                 self.tallies[item.stage.name].done += item.units
             item.state = state
+        if isinstance(_error(item), USERS_ERRORS):
+            stop(self.folder)  # it is the user's to mend, so nothing comes of the rest
 
     def staggered(self, segments: Sequence[Segment], stages: int) -> Iterator[tuple[Segment | None, ...]]:
         """For each of ``stages`` that follow each other: the segment to submit next, so that all workers are busy.
@@ -206,7 +209,7 @@ class Run:
             self._end(item)  # Dask calls back later, from another thread
         errors = {item.name: error for item in self.submitted.values() if (error := _error(item))}
         for error in errors.values():
-            if isinstance(error, InputError | WeightsError):  # the user's to mend: said as it is
+            if isinstance(error, USERS_ERRORS):  # said as it is
                 raise error
         if errors:
             raise SegmentsFailed({name: _reason(error) for name, error in errors.items()}, self.id)

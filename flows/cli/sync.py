@@ -28,8 +28,9 @@ def sync(
     forced = segment_numbers("--force-segments", force_segments)
     places = normalised(video), normalised(audio), normalised(output)
 
-    from tasks.refusals import refuse_bad_report
+    from tasks.refusals import refuse_at_once, refuse_bad_report
 
+    refuse_at_once(*places, settings)
     if report:
         refuse_bad_report(normalised(str(report)), *places)
     with flow_runs() as ready:

@@ -86,7 +86,7 @@ def _codec(stream: dict[str, Any]) -> str:
 def describe(path: Path) -> Description:
     """Ask ffprobe; refuses what is no readable media file, and what would make ffmpeg read another file."""
     path = path.absolute()
-    _refuse_no_file(path)
+    refuse_no_file(path)
     try:
         found = json.loads(run(ffprobe_command(path, "-show_format", "-show_streams"), path, probing=True))
     except InputError as error:
@@ -99,7 +99,8 @@ def describe(path: Path) -> Description:
     return Description(path, found["format"], found["streams"])
 
 
-def _refuse_no_file(path: Path) -> None:
+def refuse_no_file(path: Path) -> None:
+    """Raise InputError unless ``path`` is a file that holds something."""
     shown = os.fsencode(path).decode(errors="backslashreplace")
     if shown != str(path):
         raise InputError(f"{shown}: its name is not UTF-8; rename it")

@@ -142,6 +142,25 @@ def test_bad_settings_are_refused(arguments: tuple[str, ...], fact: str, clip: C
     assert not list((tmp_path / "work").glob("*/faces/*"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (("-o", "/tmp/out.webm"), ".webm files"),
+        (("-o", "VIDEO"), "would be overwritten"),
+        (("-o", "OUT"), "no such file"),
+    ],
+)
+def test_a_bad_request_is_refused_before_any_server_is_asked(
+    arguments: tuple[str, ...], fact: str, clip: Clip, tmp_path: Path, lipsync
+) -> None:
+    voice = tmp_path / "missing.wav" if "OUT" in arguments else clip.voice
+    places = {"OUT": tmp_path / "out.mp4", "VIDEO": clip.video}
+    given = [places.get(argument, argument) for argument in arguments]
+    code, printed = lipsync("sync", clip.video, voice, *given, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert code == 2, printed
+    assert fact in " ".join(printed.split())
+
+
 def test_a_server_that_does_not_answer_is_told_in_one_line(clip: Clip, tmp_path: Path, lipsync) -> None:
     job = ("sync", clip.video, clip.voice, "-o", tmp_path / "out.mp4", "--work-dir", tmp_path / "work")
     code, printed = lipsync(*job, PREFECT_API_URL="http://127.0.0.1:9/api")
