@@ -122,6 +122,13 @@ class RunSettings(Group):
     workers: int = Field(
         default=0, ge=0, le=256, description="Tasks at a time with runner = threads; 0: one per CPU core"
     )
+    max_rss_gib: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        description="Resident memory in GiB that the processes of a job on one machine may take: as many tasks run "
+        "at a time as fit (a Dask worker counts by itself); empty: no limit",
+    )
     jobs_per_gpu: int = Field(default=1, ge=1, le=8, description="Segments that share one GPU at a time")
     retries: int = Field(default=3, ge=0, le=10, description="Retries of a task after a passing failure")
     retry_seconds: float = Field(default=2.0, ge=0, le=600, description="First back-off in seconds; doubles every time")
@@ -129,7 +136,7 @@ class RunSettings(Group):
     keep_work: bool = Field(
         default=True,
         description="Keep face clips and renders for later runs, within what the sweep leaves; "
-        "otherwise they go as soon as nothing in this run needs them",
+        "otherwise they go, from a remote workspace too, once the output is published",
     )
     report_dir: Location = Field(
         default="",

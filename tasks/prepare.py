@@ -13,6 +13,8 @@ from latentsync.faces.detect import find_faces as detect_faces
 from latentsync.faces.detectors.registry import detector_identity, detector_spec
 from latentsync.faces.identity import Choice
 from latentsync.faces.track import build_track
+from latentsync.forecast.memory import tasks_that_fit
+from latentsync.forecast.space import space_of
 from latentsync.job import Job, Plan
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
@@ -27,7 +29,7 @@ from latentsync.storage import disks
 from latentsync.storage.download import local_file
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
-from latentsync.storage.space import Space, check_space
+from latentsync.storage.space import check_space
 from latentsync.storage.workspace import Workspace
 from tasks.keys import computed_by, sound_part, video_part
 from tasks.progress import Progress
@@ -59,11 +61,8 @@ def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -
     rate, conformed = settings.timing.rate, workspace.root / "conformed"
     picture = _kept(workspace, prepare_video(local_file(video, workspace, limits), rate, conformed, complete))
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
-    frame_pixels, face_pixels = picture.width_px * picture.height_px, resolution_px(settings.engine) ** 2
-    space = Space.of(timeline.frames, frame_pixels, face_pixels)
-    log.info("the job writes at least: %s", space)
-    check_space(space, workspace.root, output, workspace.used_bytes(picture.file.sha256))
-    return Job(
+    tasks_that_fit(settings.run.max_rss_gib, picture.width_px, picture.height_px)
+    job = Job(
         video=picture,
         audio=sound,
         original_sound=_original_sound(picture, timeline, settings),
@@ -71,6 +70,10 @@ def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -
         output=output,
         settings=settings,
     )
+    space = space_of(job)
+    log.info("the job writes at least: %s", space)
+    check_space(space, workspace.root, output, workspace.used_bytes(job.source))
+    return job
 
 
 def voice_key(job: Job) -> list[object]:

@@ -2,13 +2,16 @@
 
 import time
 from collections import defaultdict
+from typing import NamedTuple
 
 from prefect.context import FlowRunContext
 
+from latentsync.forecast.space import space_of
 from latentsync.job import Job, Plan
 from latentsync.publishing.report import FileReport, Report, SegmentReport, StageReport, TaskReport
 from latentsync.publishing.writer import PublishResult
 from latentsync.records import Artefact
+from latentsync.storage.throttle import MIB
 from tasks.keys import computed_by
 from tasks.results import Took
 from tasks.run import Run, Submitted
@@ -16,13 +19,23 @@ from tasks.run import Run, Submitted
 LIBRARIES = ("lipsync-pipeline", "prefect", "torch", "numpy", "opencv-contrib-python", "mediapipe", "av")
 
 
-def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks: tuple[float, float | None]) -> Report:
-    """The contract of ``report.json``; ``peaks`` are resident and GPU memory of this process tree in MiB."""
+class MemoryPeaks(NamedTuple):
+    """Of the flow's process tree in MiB; None without a GPU; by stage: resident, while tasks of it ran."""
+
+    rss_mib: float
+    gpu_mib: float | None
+    stages_rss_mib: dict[str, float]
+
+
+def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks: MemoryPeaks) -> Report:
+    """The contract of ``report.json``."""
     context = FlowRunContext.get()
     tasks: dict[int, dict[str, TaskReport]] = defaultdict(dict)
     for item in run.submitted.values():
         if item.segment:
             tasks[item.segment.index][item.stage.name] = _task(run, item)
+    stages = _stages(run, {} if run.is_elsewhere else peaks.stages_rss_mib, space_of(job).model_dump())
+    work_mib = sum(stage.written_mib or 0 for stage in stages.values())
     return Report(
         run_id=run.id,
         run=context.flow_run.name if context and context.flow_run else "",
@@ -37,9 +50,11 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         settings=job.settings.model_dump(mode="json", exclude={"run": True}),  # where, not what; may hold secrets
         versions=computed_by(*LIBRARIES),
         seconds=round(time.monotonic() - run.began, 3),
-        peak_rss_mib=_largest(peaks[0], [took.peak_rss_mib for took in _took(run)]) or 0,
-        peak_gpu_mib=_largest(peaks[1], [took.peak_gpu_mib for took in _took(run)]),
-        stages=_stages(run),
+        peak_rss_mib=_largest(peaks.rss_mib, [took.peak_rss_mib for took in _took(run)]) or 0,
+        peak_gpu_mib=_largest(peaks.gpu_mib, [took.peak_gpu_mib for took in _took(run)]),
+        stages=stages,
+        work_mib=round(work_mib, 1) or None,
+        work_mib_per_minute=round(work_mib / float(job.timeline.frames / job.timeline.fps) * 60, 1) or None,
         segments=[
             SegmentReport(
                 index=segment.index,
@@ -65,11 +80,19 @@ def _largest(peak: float | None, others: list[int | None]) -> float | None:
     return round(max(known), 1) if known else None
 
 
+def _written_bytes(run: Run, tasks: list[Submitted]) -> int:
+    return sum(file.size_bytes for item in tasks if run.made(item) for file in run.files_of(item))
+
+
+def _mib(size_bytes: int | None) -> float | None:
+    return round(size_bytes / MIB, 1) if size_bytes else None
+
+
 def _file(file: Artefact) -> FileReport:
     return FileReport(location=str(file.path), sha256=file.sha256, size_bytes=file.size_bytes)
 
 
-def _stages(run: Run) -> dict[str, StageReport]:
+def _stages(run: Run, peaks: dict[str, float], expected: dict[str, int]) -> dict[str, StageReport]:
     items: dict[str, list[Submitted]] = defaultdict(list)
     for item in run.submitted.values():
         items[item.stage.name].append(item)
@@ -78,6 +101,9 @@ def _stages(run: Run) -> dict[str, StageReport]:
             seconds=round(sum(item.result.took.seconds for item in tasks if item.result and run.made(item)), 3),
             tasks=len(tasks),
             cached=sum(not run.made(item) for item in tasks),
+            peak_rss_mib=_largest(peaks.get(name), []),
+            expected_mib=_mib(expected.get(name)),
+            written_mib=_mib(_written_bytes(run, tasks)),
         )
         for name, tasks in items.items()
     }

@@ -18,7 +18,7 @@ from prefect.transactions import IsolationLevel
 
 from latentsync.engines.registry import uses_gpu
 from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
-from latentsync.records import Record, Segment
+from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
@@ -215,13 +215,21 @@ class Run:
             raise SegmentsFailed({name: _reason(error) for name, error in errors.items()}, self.id)
 
     def drop_work(self, *stages: Stage[..., Any]) -> None:
-        """Delete the files that nothing needs any more, those of ``stages``, unless they are kept for later runs."""
-        root = self.workspace.root
+        """Delete the files that nothing needs any more, those of ``stages``, unless they are kept for later runs.
+
+        After publishing, and not before: until then a run that is killed finds them again.
+        """
+        if self.settings.run.keep_work:
+            return
         for item in self.submitted.values():
-            if item.stage in stages and item.result and not self.settings.run.keep_work:
-                for file in files_in([item.result.value]):
-                    if file.path.is_relative_to(root):
-                        file.path.unlink(missing_ok=True)
+            if item.stage in stages:
+                for file in self.files_of(item):
+                    self.workspace.drop(file)
+
+    def files_of(self, item: Submitted) -> list[Artefact]:
+        """The files in the workspace that a task has made or found done."""
+        files = files_in([item.result.value]) if item.result else ()
+        return [file for file in files if file.path.is_relative_to(self.workspace.root)]
 
     @property
     def is_elsewhere(self) -> bool:
@@ -236,6 +244,11 @@ class Run:
     def made(self, item: Submitted) -> bool:
         """Whether this run has really made a result, and not an earlier one."""
         return item.result is not None and item.result.took.run == self.id
+
+    def stages_at_work(self) -> set[str]:
+        """Names of the stages of which tasks run now."""
+        items = (self.submitted.get(name) for name in self.doing())
+        return {item.stage.name for item in items if item and item.state is None}
 
     def doing(self) -> dict[str, Doing]:
         """What the tasks that run now are doing."""

@@ -33,6 +33,7 @@ from latentsync.storage import disks
 from latentsync.storage.atomic import leftovers, whole_file
 from latentsync.storage.download import fetch
 from latentsync.storage.workspace import Workspace
+from tasks.places import place
 from tasks.progress import Progress, worker_name
 from tasks.results import LOCAL, Done, Records, Took, allow, files_in
 
@@ -40,6 +41,7 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
 Resource = Callable[[Settings], str]
 
+NO_PLACE = "waits for memory (run.max_rss_gib)"
 STAGES: dict[str, "Stage[Any, Any]"] = {}  # by name
 
 
@@ -132,8 +134,9 @@ class Stage(Generic[P, R]):
             if made:
                 return made
         progress = Progress.of_task(settings.run.work_dir)
-        with progress.telling():
-            job = next((value for value in given.values() if isinstance(value, Job)), None)
+        job = next((value for value in given.values() if isinstance(value, Job)), None)
+        with progress.telling(), place(job, lambda: progress.note(NO_PLACE)):
+            progress.note("")
             value = self._body(Work(progress, key, job, self.name), **given)
         took = Took(
             run=run_id,

@@ -47,9 +47,12 @@ def quiet_prefect() -> None:
 
 def summary(report: "Report") -> str:
     """A finished run in one line."""
+    work = (
+        f", work files {report.work_mib:.0f} MiB ({report.work_mib_per_minute:.0f} a minute)" if report.work_mib else ""
+    )
     return (
         f"{report.frames} frames in {len(report.segments)} segments, {report.seconds:.1f} s "
-        f"({report.frames / report.seconds:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB"
+        f"({report.frames / report.seconds:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB{work}"
     )
 
 

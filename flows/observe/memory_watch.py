@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ class MemoryWatch:
     proportional set size, plus per program the largest set of mapped files that one of its processes
     holds. Unlike plain PSS it does not depend on what else runs on the machine. Elsewhere it is the sum
     of the resident set sizes. Processes that live shorter than ``interval_seconds`` can be missed.
+    ``peaks_mib`` holds the largest for each thing that ``doing`` says is done at a sample.
     ``gpu_mib`` is what NVML counts for the tree's processes, or the most that torch reserved in this
     process where that is more; 0 without a GPU.
     """
@@ -35,9 +36,12 @@ class MemoryWatch:
         interval_seconds: float = 0.5,
         samples_max: int = 1000,
         clock: Callable[[], float] = time.monotonic,
+        doing: Callable[[], Iterable[str]] = lambda: (),
     ) -> None:
         self.peak_rss_mib = 0.0
         self.peak_gpu_mib = 0.0
+        self.peaks_mib: dict[str, float] = {}
+        self._doing = doing
         self._root = psutil.Process(pid or os.getpid())
         self._interval_seconds = interval_seconds
         self._series = Series(_larger, samples_max)
@@ -68,6 +72,8 @@ class MemoryWatch:
         gpu_mib = self._gpu.used_bytes({process.pid for process in processes}) / MIB
         self.peak_rss_mib = max(self.peak_rss_mib, rss_mib)
         self.peak_gpu_mib = max(self.peak_gpu_mib, gpu_mib)
+        for name in self._doing():
+            self.peaks_mib[name] = max(self.peaks_mib.get(name, 0.0), rss_mib)
         self._series.add(MemorySample(self._clock() - self._began, rss_mib, gpu_mib))
 
     def _run(self) -> None:

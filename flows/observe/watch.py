@@ -11,6 +11,7 @@ from flows.observe.progress import Following
 from latentsync.job import Job
 from latentsync.publishing.report import Report
 from latentsync.review.plots import plot_run
+from tasks.reporting import MemoryPeaks
 from tasks.run import Run
 
 MEMORY_SECONDS = 2.0  # between samples: each costs milliseconds of CPU per process
@@ -22,7 +23,7 @@ class Watch:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._memory = MemoryWatch(interval_seconds=MEMORY_SECONDS)
+        self._memory = MemoryWatch(interval_seconds=MEMORY_SECONDS, doing=run.stages_at_work)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -35,9 +36,10 @@ class Watch:
         self._stack.close()
 
     @property
-    def memory_peaks(self) -> tuple[float, float | None]:
-        """Largest resident and GPU memory of this process tree so far in MiB; None without a GPU."""
-        return self._memory.peak_rss_mib, self._memory.peak_gpu_mib or None
+    def memory_peaks(self) -> MemoryPeaks:
+        """Of this process tree so far."""
+        peaks = self._memory
+        return MemoryPeaks(peaks.peak_rss_mib, peaks.peak_gpu_mib or None, dict(peaks.peaks_mib))
 
     def foresee(self, job: Job) -> None:
         """Show first, where somebody looks at the UI, what the job will take; nothing else runs meanwhile."""

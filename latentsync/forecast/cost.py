@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from latentsync.engines.registry import uses_gpu
+from latentsync.errors import InputError
 from latentsync.faces.detect import DETECTION_DTYPE
 from latentsync.faces.track import TRACK_DTYPE
 from latentsync.forecast.bench_figures import BenchFigure
+from latentsync.forecast.memory import job_mib, tasks_that_fit
 from latentsync.forecast.records import Cost
 from latentsync.forecast.trial import Trial
 from latentsync.forecast.voice import ranges
@@ -24,8 +26,6 @@ TASK_CPU_SECONDS = 0.15  # what Prefect does about a task
 SOUND_CPU_SECONDS = 0.03  # per second of sound: decoded to be counted, coded as AAC
 BUSY = 0.8  # share of the cores that a job of several segments keeps busy
 BUSY_ALONE = 0.65  # a job of one segment: only ffmpeg works beside
-BASE_MIB = 800  # of memory: Python, torch, the face mesh, Prefect's server
-MIB_PER_MEGAPIXEL = 140  # of a frame, per task at work: its buffers in ffmpeg and here
 CHUNK_FRAMES = 500  # source frames per task that finds faces
 
 
@@ -72,24 +72,21 @@ def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Co
     gpu = (work.windows * bench.window_seconds if bench else None) if on_gpu else 0.0
     price = job.settings.run.gpu_price_per_hour
     output = int(frames * trial.render_bytes)
+    by_stage = {**_intermediate_bytes(job, work, trial), "render": output, "join": output}
     return Cost(
         segments=segments,
         windows=work.windows,
         cpu_seconds=round(cpu, 1),
         gpu_seconds=None if gpu is None else round(gpu, 1),
         wall_seconds=_wall_seconds(job, work, cpu, bench),
-        work_bytes=2 * output + _intermediate_bytes(job, work, trial),
+        work_bytes=sum(by_stage.values()),
+        stage_bytes=by_stage,
         output_bytes=output,
-        memory_mib=_memory_mib(job),
+        memory_mib=job_mib(job.video.width_px, job.video.height_px, _tasks_at_once(job)),
         gpu_memory_mib=bench.gpu_mib if bench and on_gpu else None,
         price=None if gpu is None or price is None else round(gpu / 3600 * price, 4),
         basis=_basis(trial, bench if on_gpu else None, on_gpu),
     )
-
-
-def tasks_at_once(job: Job) -> int:
-    """Tasks that work side by side on this machine."""
-    return min(job.settings.run.workers or os.cpu_count() or 1, os.cpu_count() or 1)
 
 
 def _wall_seconds(job: Job, work: Work, cpu: float, bench: BenchFigure | None) -> float | None:
@@ -102,15 +99,20 @@ def _wall_seconds(job: Job, work: Work, cpu: float, bench: BenchFigure | None) -
     return round(max(on_cpu, bench.first_window_seconds + work.windows * bench.window_seconds), 1)
 
 
-def _intermediate_bytes(job: Job, work: Work, trial: Trial) -> int:
+def _intermediate_bytes(job: Job, work: Work, trial: Trial) -> dict[str, int]:
     tables = work.source_frames * (DETECTION_DTYPE.itemsize + TRACK_DTYPE.itemsize + TRACK_DTYPE["mouth"].itemsize)
     overlaps = (work.segments - 1) * job.settings.segments.overlap_frames
-    return int(tables + trial.face_bytes * (job.timeline.frames + overlaps))
+    return {"faces": tables, "generate": int(trial.face_bytes * (job.timeline.frames + overlaps))}
 
 
-def _memory_mib(job: Job) -> int:
-    megapixels = job.video.width_px * job.video.height_px / 1e6
-    return int(BASE_MIB + tasks_at_once(job) * MIB_PER_MEGAPIXEL * megapixels)
+def _tasks_at_once(job: Job) -> int:
+    """Tasks that work side by side on this machine."""
+    cores, run = os.cpu_count() or 1, job.settings.run
+    try:
+        fit = tasks_that_fit(run.max_rss_gib, job.video.width_px, job.video.height_px)
+    except InputError:  # told as a problem
+        fit = 1
+    return min(run.workers or cores, cores, fit or cores)
 
 
 def _basis(trial: Trial, bench: BenchFigure | None, on_gpu: bool) -> str:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from latentsync.engines.registry import resolution_px
-from latentsync.errors import LipsyncError, WeightsError
+from latentsync.errors import InputError, LipsyncError, WeightsError
 from latentsync.faces.face import LIMITS
 from latentsync.faces.shots import MIN_CHANGE
 from latentsync.forecast.advice import warnings
@@ -16,6 +16,7 @@ from latentsync.forecast.bench_figures import kept_figure
 from latentsync.forecast.cost import amount_of_work, predict
 from latentsync.forecast.lengths import describe_lengths
 from latentsync.forecast.looks import Look, Sampling, choose_sampling, look, stretches
+from latentsync.forecast.memory import tasks_that_fit
 from latentsync.forecast.people import chosen_slots, describe_people
 from latentsync.forecast.records import Cost, Faces, Forecast
 from latentsync.forecast.trial import try_stages
@@ -89,7 +90,7 @@ def _faces(looks: list[Look], slots: np.ndarray, sampling: Sampling) -> Faces:
 
 def _cost(job: Job, looks: list[Look], sampling: Sampling, faces: Faces) -> tuple[Cost | None, list[str]]:
     """The cost, where it can be told, and why the job cannot succeed."""
-    problems = [reason for check in (_engine, _encoder) if (reason := check(job))]
+    problems = [reason for check in (_engine, _encoder, _memory) if (reason := check(job))]
     if not faces.usable_share:
         return None, [*problems, _no_face(job, looks)]
     try:
@@ -133,6 +134,14 @@ def _engine(job: Job) -> str:
     try:
         engine.spec.check(engine.own)
     except LipsyncError as error:
+        return str(error)
+    return ""
+
+
+def _memory(job: Job) -> str:
+    try:
+        tasks_that_fit(job.settings.run.max_rss_gib, job.video.width_px, job.video.height_px)
+    except InputError as error:
         return str(error)
     return ""
 

@@ -80,6 +80,7 @@ class Cost(Record):
     gpu_seconds: float | None
     wall_seconds: float | None = Field(description="On this machine, if nothing else runs")
     work_bytes: int = Field(description="What the workspace takes")
+    stage_bytes: dict[str, int] = Field(description="The same by stage")
     output_bytes: int
     memory_mib: int = Field(description="Resident memory of all processes at the peak")
     gpu_memory_mib: int | None

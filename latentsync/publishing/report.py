@@ -30,6 +30,13 @@ class StageReport(Record):
     seconds: Seconds = Field(description="Summed over the tasks that this run made, wherever they ran")
     tasks: int = Field(ge=1)
     cached: int = Field(ge=0, description="Tasks whose result an earlier run had made")
+    peak_rss_mib: Mib | None = Field(
+        default=None,
+        description="Largest resident memory of the flow's process tree while tasks of this stage ran (others may have "
+        "run beside), looked at every 2 s; absent with tasks elsewhere, and for a stage that no look met",
+    )
+    expected_mib: Mib | None = Field(default=None, description="What the start check reckoned with, a low estimate")
+    written_mib: Mib | None = Field(default=None, description="Size of the work files that this run made")
 
 
 class TaskReport(Record):
@@ -79,6 +86,8 @@ class Report(Record):
     seconds: Seconds
     peak_rss_mib: Mib = Field(description="Largest resident memory of a process tree or worker of the run")
     peak_gpu_mib: Mib | None = Field(default=None, description="Largest GPU memory; absent without a GPU")
+    work_mib: Mib | None = Field(default=None, description="Size of all work files that this run made")
+    work_mib_per_minute: Mib | None = Field(default=None, description="The same per minute of output")
     stages: dict[str, StageReport] = Field(min_length=1)
     segments: list[SegmentReport] = Field(min_length=1)
 

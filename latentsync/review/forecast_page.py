@@ -62,11 +62,12 @@ def _voice(forecast: Forecast) -> Rows:
 def _cost(cost: Cost) -> Rows:
     unknown = "unknown: run lipsync bench with this engine and these settings"
     gpu = unknown if cost.gpu_seconds is None else duration(cost.gpu_seconds) if cost.gpu_seconds else "none"
+    stages = ", ".join(f"{stage} {size(taken)}" for stage, taken in cost.stage_bytes.items())
     rows = [
         ("segments", f"{cost.segments}, with {cost.windows} windows of 16 frames"),
         ("GPU", gpu),
         ("CPU, all cores together", duration(cost.cpu_seconds)),
-        ("disk", f"{size(cost.work_bytes)} in the workspace, of which {size(cost.output_bytes)} are the output"),
+        ("disk", f"{size(cost.work_bytes)} in the workspace ({stages}), {size(cost.output_bytes)} at the output"),
         ("memory", f"{cost.memory_mib} MiB"),
     ]
     if cost.wall_seconds is not None:

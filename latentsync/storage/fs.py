@@ -144,6 +144,12 @@ def upload_file(path: Path, url: str) -> None:
         upload((memoryview(piece) for piece in iter(lambda: file.read(MIB), b"")), url, path.stat().st_size)
 
 
+def remove(url: str) -> None:
+    """Remove the file at ``url``, if it is there."""
+    with opened(url) as (file_system, path), contextlib.suppress(FileNotFoundError):
+        file_system.rm_file(path)
+
+
 @contextlib.contextmanager
 def opened(location: str, limits: UrlLimits = UrlLimits()) -> Iterator[tuple[Any, str]]:
     """The fsspec file system of ``location``, and its path there; what fails in the block is explained.

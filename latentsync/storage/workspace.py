@@ -5,15 +5,19 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from latentsync.errors import LipsyncError
 from latentsync.records import Artefact, file_sha256
 from latentsync.storage import locks
 from latentsync.storage.atomic import explained, private_folder
 from latentsync.storage.locations import is_url, normalised, user_cache
+
+log = logging.getLogger(__name__)
 
 FOLDERS = ("conformed", "finished", "inputs", "locks", "results", "runs")  # folders beside those of the sources
 
@@ -64,6 +68,17 @@ class Workspace:
 
         upload_file(path, url)
         return Artefact.of(path, url=url)
+
+    def drop(self, file: Artefact) -> None:
+        """Delete a file that was kept, and its copy in the remote root; one that cannot be reached stays."""
+        file.path.unlink(missing_ok=True)
+        if file.url:
+            from latentsync.storage.fs import remove  # as above
+
+            try:
+                remove(file.url)
+            except LipsyncError as error:
+                log.warning("a work file is left: %s", error)
 
     @contextlib.contextmanager
     def once(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[bool]:

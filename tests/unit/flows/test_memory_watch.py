@@ -40,6 +40,20 @@ def test_another_process_can_be_watched_from_outside():
     assert watch.samples[-1].rss_mib < 1  # it has ended, and the watch outlives it
 
 
+def test_each_stage_has_the_peak_of_the_samples_in_which_it_worked():
+    at_work = {"generate"}
+    watch = MemoryWatch(doing=lambda: at_work)
+    watch.sample()
+    child = child_with_64_mib()
+    at_work = {"generate", "render"}
+    watch.sample()
+    child.communicate()
+    at_work = {"join"}
+    watch.sample()
+    assert watch.peaks_mib["generate"] == watch.peaks_mib["render"] == watch.peak_rss_mib
+    assert watch.peaks_mib["join"] < watch.peak_rss_mib - 50
+
+
 FORK_SHARING_64_MIB = """
 import mmap, os
 from flows.observe.memory_watch import MemoryWatch

@@ -93,6 +93,20 @@ def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: 
     assert kept.path.read_text() == "frames"
 
 
+def test_what_is_dropped_goes_from_the_remote_workspace_too(tmp_path: Path, monkeypatch, caplog) -> None:
+    kept = elsewhere(tmp_path, monkeypatch)
+    fetch(kept)
+    workspace, remote = Workspace.at(f"memory://{tmp_path}/bucket"), fsspec.filesystem("memory")
+    assert remote.exists(f"{tmp_path}/bucket/abababababababab/render/x.mkv")
+    workspace.drop(kept)
+    assert not kept.path.exists()
+    assert not remote.exists(f"{tmp_path}/bucket/abababababababab/render/x.mkv")
+    workspace.drop(kept)  # and again: there is nothing to say
+    assert not caplog.records
+    workspace.drop(kept.model_copy(update={"url": "https://bucket.example/x.mkv"}))
+    assert "a work file is left" in caplog.text
+
+
 def test_a_damaged_remote_copy_is_not_kept(tmp_path: Path, monkeypatch) -> None:
     kept = elsewhere(tmp_path, monkeypatch)
     fsspec.filesystem("memory").pipe_file(f"{tmp_path}/bucket/abababababababab/render/x.mkv", b"broken")

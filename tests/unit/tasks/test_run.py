@@ -168,6 +168,12 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     assert not report.segments[0].tasks["render"].cached
     assert report.segments[0].tasks["generate"].attempts == 1
     assert report.peak_gpu_mib is None
+    generate = report.stages["generate"]
+    faces = sum(path.stat().st_size for path in Path(settings.run.work_dir).glob("*/generate/*.mkv"))
+    assert generate.written_mib == pytest.approx(faces / 2**20, abs=0.1)
+    assert generate.expected_mib
+    assert report.work_mib
+    assert report.work_mib_per_minute == pytest.approx(report.work_mib * 60 / (report.frames / report.fps), rel=0.05)
 
 
 def test_a_job_whose_output_another_job_makes_is_refused_and_touches_nothing(
