@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import httpx
 
+from flows.cli.shared_disks import shared_disks
 from latentsync.records import Record
 from latentsync.storage.bounded_file import BoundedFile
 from latentsync.storage.throttle import MIB
@@ -60,12 +61,12 @@ class Finding(Record):
         return f"{self.verdict:4}  {self.name:22}  {self.detail}{remedy}"
 
 
-def findings(work_dir: Path, weights: Path | None = None) -> list[Finding]:
+def findings(work_dir: Path, weights: Path | None = None, output: str = "", profile: str = "ssd") -> list[Finding]:
     """Everything that a run needs, tried for real where that takes no more than seconds. Never raises."""
-    return list(iterate(work_dir, weights))
+    return list(iterate(work_dir, weights, output, profile))
 
 
-def iterate(work_dir: Path, weights: Path | None = None) -> Iterator[Finding]:
+def iterate(work_dir: Path, weights: Path | None = None, output: str = "", profile: str = "ssd") -> Iterator[Finding]:
     """The same one by one, for a command that prints while it looks."""
     yield _tried("ffmpeg", _ffmpeg)
     for (encoder, options), loss in _ENCODERS.items():
@@ -77,6 +78,8 @@ def iterate(work_dir: Path, weights: Path | None = None) -> Iterator[Finding]:
     yield _tried("face mesh", _face_mesh)
     yield _tried("Prefect", _prefect)
     yield _tried("work folder", functools.partial(_disk, work_dir))
+    if output:
+        yield _tried("disks", functools.partial(shared_disks, work_dir, output, profile))
 
 
 def _tried(name: str, check: Callable[[], Answer]) -> Finding:

@@ -1,4 +1,4 @@
-"""The disks that a job writes to: their sizes, and the limits that all writers of this process share on each.
+"""The disks that a job writes to: their sizes, and the limits that all writers of this host share on each.
 
 A limited disk is that of the job's destination. Whatever else the job writes there counts too: where the
 workspace lies on the same disk, so do the clips.
@@ -18,6 +18,7 @@ import psutil
 
 from latentsync.storage.bounded_file import DirtyPages
 from latentsync.storage.locations import is_url, local_path
+from latentsync.storage.shared_ledger import SharedLedger
 from latentsync.storage.throttle import DiskProfile, Pacer
 
 GIB = 1024**3
@@ -44,7 +45,7 @@ def limit(location: str, profile: DiskProfile) -> Pacer:
     number = nearest(local_path(location)).stat().st_dev
     with _lock:
         if number not in _limits or _limits[number][0] != profile:
-            _limits[number] = profile, Pacer(profile)
+            _limits[number] = profile, Pacer(profile, ledger=SharedLedger(number))
         return _limits[number][1]
 
 

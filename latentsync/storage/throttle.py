@@ -1,8 +1,9 @@
-"""Disk manners: how fast a destination may be written, and the token buckets that keep to it."""
+"""Disk manners: how fast a destination may be written, and the pacer that keeps to it."""
 
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from pydantic import Field
 
@@ -60,52 +61,59 @@ class DiskProfile(Record):
         return self.dirty_mib_max * MIB
 
 
-class TokenBucket:
-    """Lets ``rate_per_second * t + burst`` tokens through in any time t, and sleeps otherwise.
+class Ledger(Protocol):
+    """Up to when the time of a disk is booked."""
 
-    It starts empty, and threads may share it. A request larger than the burst is granted whole, once it is paid for.
-    """
+    def book(self, seconds: float, burst_seconds: float, now: float) -> float:
+        """Book ``seconds`` more; returns when they end. Time that nobody used is lost but for ``burst_seconds``."""
+        ...
 
-    def __init__(
-        self,
-        rate_per_second: float,
-        burst: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._rate, self._burst = rate_per_second, burst
-        self._clock, self._sleep = clock, sleep
-        self._tokens, self._filled_at = 0.0, clock()
+
+class OwnLedger:
+    """That of the threads of one process."""
+
+    def __init__(self) -> None:
+        self._until: float | None = None
         self._lock = threading.Lock()
 
-    def take(self, amount: float) -> None:
-        """Take ``amount`` tokens; returns when they are paid for."""
+    def book(self, seconds: float, burst_seconds: float, now: float) -> float:
+        """As ``Ledger`` says."""
         with self._lock:
-            now = self._clock()
-            self._tokens = min(self._tokens + (now - self._filled_at) * self._rate, self._burst) - amount
-            self._filled_at = now
-            debt = -self._tokens
-        if debt > 0:
-            self._sleep(debt / self._rate)
+            self._until = booked(self._until, seconds, burst_seconds, now)
+            return self._until
+
+
+def booked(until: float | None, seconds: float, burst_seconds: float, now: float) -> float:
+    """The end of ``seconds`` booked behind what is booked up to ``until`` (None: nothing ever was)."""
+    return max(now if until is None else until, now - burst_seconds) + seconds
 
 
 class Pacer:
-    """Keeps all writers that share it within a disk profile: bytes per second and write operations per second."""
+    """Keeps all writers that share its ledger within a disk profile: bytes and write operations per second.
+
+    In any time t they get ``rate * t`` and one chunk. A write larger than a chunk is granted whole, once paid for.
+    """
 
     def __init__(
         self,
         disk: DiskProfile,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._write_bytes = disk.write_kib * 1024
-        self._bytes = TokenBucket(disk.write_mb_per_second * 1e6, disk.chunk_bytes, clock, sleep)
-        self._writes = TokenBucket(disk.writes_per_second, self._writes_in(disk.chunk_bytes), clock, sleep)
+        self._disk, self._clock, self._sleep = disk, clock, sleep
+        self._ledger = ledger or OwnLedger()
+        self._burst_seconds = self._seconds(disk.chunk_bytes)
 
     def before_write(self, size_bytes: int) -> None:
         """Wait until ``size_bytes`` more may be written."""
-        self._bytes.take(size_bytes)
-        self._writes.take(self._writes_in(size_bytes))
+        now = self._clock()
+        wait_seconds = self._ledger.book(self._seconds(size_bytes), self._burst_seconds, now) - now
+        if wait_seconds > 0:
+            self._sleep(wait_seconds)
 
-    def _writes_in(self, size_bytes: int) -> int:
-        return -(-size_bytes // self._write_bytes)
+    def _seconds(self, size_bytes: int) -> float:
+        """Of the disk's time: by bytes or by operations, whichever take longer."""
+        writes = -(-size_bytes // (self._disk.write_kib * 1024))
+        by_bytes = size_bytes / (self._disk.write_mb_per_second * 1e6)
+        return max(by_bytes, writes / self._disk.writes_per_second)

@@ -167,7 +167,7 @@ def test_publishers_to_one_folder_go_one_after_the_other(source, destination):
             os.close(descriptor)
 
     publish(source, destination, DISK, clock=lambda: 0.0, sleep=ask_for_the_lock)
-    assert len(locked) == 2 * 6  # at both waits (bytes, operations) before each of the six chunks
+    assert len(locked) == 6  # at the wait before each of the six chunks
 
 
 def test_two_publishers_of_one_file_leave_that_of_one_of_them(source, destination):

@@ -1,3 +1,4 @@
+import os
 import random
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from latentsync.storage.throttle import MIB, DiskProfile, Pacer, TokenBucket
+from latentsync.storage.shared_ledger import SharedLedger
+from latentsync.storage.throttle import MIB, DiskProfile, Ledger, Pacer
 
 PROFILES = Path(__file__).parents[3] / "configs" / "disks"
 
@@ -21,34 +23,39 @@ class FakeTime:
         self.now += seconds
 
 
+def pacer(time: FakeTime, ledger: Ledger | None = None) -> Pacer:
+    """100 MiB per second with a burst of one chunk, 1 MiB."""
+    disk = DiskProfile(write_mb_per_second=100 * MIB / 1e6, writes_per_second=1e9, chunk_mib=1)
+    return Pacer(disk, time.clock, time.sleep, ledger)
+
+
 def test_any_stretch_of_time_stays_within_rate_and_burst():
     time, rng = FakeTime(), random.Random(1)
-    bucket = TokenBucket(100, burst=50, clock=time.clock, sleep=time.sleep)
-    taken = []
+    paced, taken = pacer(time), []
     for _ in range(500):
-        time.now += rng.choice([0, 0, 0.01, 2])  # now and then the writer is slow
-        amount = rng.uniform(1, 40)
-        bucket.take(amount)
+        time.now += rng.choice([0, 0, 0.0001, 0.02])  # now and then the writer is slow
+        amount = int(rng.uniform(0.02, 0.8) * MIB)
+        paced.before_write(amount)
         taken.append((time.now, amount))
     for first in range(0, 500, 7):
         total = 0.0
         for now, amount in taken[first:]:
             total += amount
-            assert total - taken[first][1] <= 100 * (now - taken[first][0]) + 50 + 1e-6
+            assert total - taken[first][1] <= 100 * MIB * (now - taken[first][0]) + MIB + 1
 
 
 def test_a_steady_writer_gets_exactly_its_rate_from_the_start():
     time = FakeTime()
-    bucket = TokenBucket(100, burst=50, clock=time.clock, sleep=time.sleep)
+    paced = pacer(time)
     for _ in range(40):
-        bucket.take(10)
-    assert time.now == pytest.approx(4.0)
+        paced.before_write(MIB // 2)
+    assert time.now == pytest.approx(0.2)
 
 
 def test_a_request_larger_than_the_burst_is_paid_for_and_granted():
     time = FakeTime()
-    TokenBucket(10, burst=1, clock=time.clock, sleep=time.sleep).take(100)
-    assert time.now == pytest.approx(10)
+    pacer(time).before_write(100 * MIB)
+    assert time.now == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +86,26 @@ def test_a_profile_refuses_misspelt_and_impossible_values():
         DiskProfile.model_validate({"write_mb_per_sec": 150, "writes_per_second": 8000})
     with pytest.raises(ValidationError, match="greater than 0"):
         DiskProfile(write_mb_per_second=0, writes_per_second=8000)
+
+
+def test_processes_share_a_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tmp_path.chmod(0o700)
+    time = FakeTime()
+    paced = [pacer(time, SharedLedger(7)) for _ in range(4)]  # each reads the file, as one of its own process would
+    for _ in range(10):
+        for each in paced:
+            each.before_write(MIB // 2)
+    assert time.now == pytest.approx(0.2)
+    pacer(time, SharedLedger(8)).before_write(MIB // 2)  # another disk
+    assert time.now == pytest.approx(0.205)
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", b"another-boot 1e9", b"\xff\xfe"])
+def test_what_a_killed_writer_or_an_earlier_boot_left_holds_nobody_up(content, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tmp_path.chmod(0o700)
+    time, ledger = FakeTime(), SharedLedger(7)
+    (tmp_path / f"lipsync-disk-{os.getuid()}-7.lock").write_bytes(content)
+    pacer(time, ledger).before_write(MIB // 2)
+    assert time.now == pytest.approx(0.005)

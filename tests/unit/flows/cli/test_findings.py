@@ -6,6 +6,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli import findings as looked_at
 from flows.cli.findings import Finding, findings
+from flows.cli.shared_disks import shared_disks
 from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
 
 
@@ -33,6 +34,20 @@ def test_this_machine_is_fit(tmp_path):
     assert {finding.name for finding in found if finding.verdict == "ok"} >= needed
     assert the("work folder", found).verdict != "fail"  # how full and fast its disk is, is its own business
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_said_whether_clips_count_against_the_destinations_disk(tmp_path):
+    said = {
+        place: str(shared_disks(tmp_path / "work", place, "pl0"))
+        for place in (f"{tmp_path}/out/a.mp4", "/dev/shm/a.mp4", "s3://key:secret@bucket/a.mp4")
+    }
+    same, other, url = said.values()
+    assert "share a disk" in same
+    assert "writes/s (pl0)" in same
+    assert "are on two disks" in other
+    assert "is sent at no more than 150 MB/s" in url
+    assert "secret" not in url
+    assert shared_disks(tmp_path, str(tmp_path), "floppy")[0] == "fail"
 
 
 def test_every_finding_is_one_line_and_every_trouble_has_a_remedy(tmp_path, quick):
