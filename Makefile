@@ -37,7 +37,7 @@ chaos: setup  ## kill -9 at 30 random moments; every rerun must end complete and
 fuzz: setup  ## 3,000 mutated files of ten formats; each must be read or refused (about 75 minutes)
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
-bench-memory: setup  ## peak memory and speed at 1, 5 and 10 minutes of video
+bench-memory: setup  ## peak memory and speed at 1, 10, 60 and 120 minutes of video (ARGS="--minutes 1 10")
 	$(BIN)/python benchmarks/memory.py $(ARGS)
 
 clean:  ## remove what the other targets wrote, but not the virtual environment

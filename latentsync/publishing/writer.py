@@ -69,7 +69,7 @@ def check_destination(destination: str | Path, needed_bytes: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.with_name(f".{os.getpid()}.probe")
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another thread's job may have looked here too
         _remove_leftovers(path)
         free_bytes = shutil.disk_usage(path.parent).free
     if free_bytes < needed_bytes:

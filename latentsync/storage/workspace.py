@@ -47,7 +47,7 @@ class Workspace:
                 private_folder(self.root / folder)
             probe = self.root / f".{os.getpid()}.probe"
             probe.touch(mode=0o600)
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another thread's job may have looked here too
 
     def path(self, source: str, stage: str, name: str) -> Path:
         """Place of a file; its folder exists afterwards."""
