@@ -5,5 +5,4 @@ cd "$(dirname "$0")/.."
 
 prefect work-pool inspect lipsync >/dev/null 2>&1 || prefect work-pool create lipsync --type process
 prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
-prefect automation inspect "dead runs are Crashed" >/dev/null 2>&1 ||
-    prefect automation create --from-file deployments/automations.yaml
+"$(dirname "$(command -v prefect)")"/python deployments/automations.py  # LIPSYNC_ALERT_URL: the webhook that is told

@@ -16,6 +16,7 @@ from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
 from latentsync.storage.locations import shown
 from latentsync.storage.workspace import Workspace
+from tasks.leaving import given_back
 from tasks.progress import run_folder
 
 
@@ -39,11 +40,12 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
     table = Outcomes(outcomes or f"{folder}/outcomes.csv", [jobs, *named])
     progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))
     try:
-        for number, pair in enumerate(pairs, start=1):
-            table.add(outcome := _outcome(pair))
-            get_run_logger().info("%s: %s %s", outcome.pair, outcome.state, outcome.message)
-            description = f"{number} of {len(pairs)} pairs: {table}"
-            update_progress_artifact(progress, 100 * number / len(pairs), description=description)
+        with given_back():
+            for number, pair in enumerate(pairs, start=1):
+                table.add(outcome := _outcome(pair))
+                get_run_logger().info("%s: %s %s", outcome.pair, outcome.state, outcome.message)
+                description = f"{number} of {len(pairs)} pairs: {table}"
+                update_progress_artifact(progress, 100 * number / len(pairs), description=description)
     finally:
         rows = [outcome.model_dump() for outcome in table.all]
         create_table_artifact(rows, key="lipsync-batch-outcomes", description=f"{table}, see {shown(table.location)}")

@@ -22,7 +22,7 @@ from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
-from tasks.leaving import leave
+from tasks.leaving import given_back, leave
 from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
 from tasks.results import LOCAL, Done, Records, RecordSerializer, files_in
@@ -100,6 +100,8 @@ class Run:
     def __enter__(self) -> Self:
         self.workspace.open()
         begin(self.folder)
+        if self.of_deployment:
+            self._stack.enter_context(given_back())  # the first to be entered: all has ended when it gives back
         self._stack.enter_context(watched_server())
         address = self.settings.run.dask_address
         try:
@@ -122,6 +124,8 @@ class Run:
         """Stop the tasks of a run that is cancelled or interrupted; leave for good if they do not."""
         stop(self.folder)
         number = signal.SIGINT if issubclass(kind, KeyboardInterrupt) else signal.SIGTERM
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would end the tidying up
         at_last = threading.Timer(STOP_SECONDS, leave, [number])
         at_last.daemon = True
         at_last.start()

@@ -33,10 +33,12 @@ COMMANDS = {
     "warm": "Build the engine's GPU kernels into the user's cache, so that the first window need not wait for them.",
     "worker": "Work for a Dask cluster: start one per GPU, and one per machine for its CPUs. Models stay loaded.\n\n"
     "One worker with --gpu 0 --cpus 4 is a whole cluster.",
+    "pool-worker": "Take runs from a Prefect work pool; told to stop, give them back, so that another worker goes on.",
     "weights": "Look at, convert and download model weights.",
 }
 for place, (name, text) in enumerate(COMMANDS.items()):
-    app.command(f"flows.cli.{name}:{name}", name=name, help=text, sort_key=place)
+    function = name.replace("-", "_")
+    app.command(f"flows.cli.{function}:{function}", name=name, help=text, sort_key=place)
 app.register_install_completion_command(help="Complete lipsync's commands and options in this shell.")
 
 

@@ -1,6 +1,7 @@
 """`lipsync rerun`: run a flow run again; what is done and intact is not done again."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from latentsync.settings import Settings
 from tasks.stages import STAGES
 
 PAGE = 200  # the most that the server gives at once
+START_SECONDS, POLL_SECONDS = 60.0, 1.0  # a worker looks for runs every 10 s, and its process takes 10 s to begin
 
 
 def rerun(
@@ -34,14 +36,14 @@ def rerun(
     with flow_runs() as ready:
         ready()
         outcome = run_again(run, chosen)
-    console.print(f"queued again as {outcome}" if isinstance(outcome, str) else summary(outcome), soft_wrap=True)
+    console.print(outcome if isinstance(outcome, str) else summary(outcome), soft_wrap=True)
 
 
 def run_again(run: str, segments: Sequence[int]) -> Report | str:
     """Redo what failed in ``run`` (an id or a name); ``segments`` are made again even if they are done.
 
-    A run of a deployment goes back to its queue: returns the name of the run to watch. Any other runs
-    here and returns its report. Raises ``InputError`` when there is no such run.
+    A run of a deployment goes back to its queue: returns what became of it, and the name of the run to watch.
+    Any other runs here and returns its report. Raises ``InputError`` when there is no such run.
     """
     with get_client(sync_client=True) as client:
         found = _find(client, run)
@@ -101,9 +103,28 @@ def _first(client: SyncPrefectClient, wanted: FlowRunFilter, run: str) -> FlowRu
 
 
 def _queue(client: SyncPrefectClient, found: FlowRun, segments: Sequence[int]) -> str:
-    if not segments:
+    if segments:
+        parameters = {**found.parameters, "settings": _with_cache(found.parameters), "force_segments": list(segments)}
+        assert found.deployment_id
+        found = client.create_flow_run_from_deployment(found.deployment_id, parameters=parameters)
+    else:
         client.set_flow_run_state(found.id, AwaitingRetry(), force=True)
-        return found.name
-    parameters = {**found.parameters, "settings": _with_cache(found.parameters), "force_segments": list(segments)}
-    assert found.deployment_id
-    return client.create_flow_run_from_deployment(found.deployment_id, parameters=parameters).name
+    return f"{_begun(client, found.id)} {found.name}"
+
+
+def _begun(client: SyncPrefectClient, run: UUID) -> str:
+    """Wait until a worker begins the run, and say so.
+
+    A worker tells a second time, up to 13 s later, that a process has crashed: that ends a retry, so it is repeated.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        state = client.read_flow_run(run).state
+        if state and state.name == "AwaitingConcurrencySlot":
+            return "other jobs are running, this one waits for its turn:"
+        if state and state.is_crashed():
+            client.set_flow_run_state(run, AwaitingRetry(), force=True)
+        elif state and not (state.is_scheduled() or state.is_pending()):
+            return "runs again as"
+        time.sleep(POLL_SECONDS)
+    return f"queued, but no worker has begun it in {START_SECONDS:.0f} s (see `prefect work-pool inspect lipsync`):"

@@ -24,6 +24,7 @@ from tests.e2e.services import BIN, answers, ffmpegs_about, flow_process, free_p
 from tests.e2e.watching import watch
 
 CANCEL_SECONDS = 15
+PREEMPT_SECONDS = 25  # pool-worker gives a run 20
 CRON_SECONDS = 240  # due within one minute; the scheduler looks once a minute, the worker every 15 s
 REPORT_SECONDS = 10  # a worker says a second time that a process died, and ends a retry that is sooner
 HOLD_SECONDS = 2.0
@@ -159,6 +160,25 @@ def killed_flow(site: Installation) -> str:
     return f"Crashed after {crashed:.1f} s; Retry kept {len(done)} face clips and made {len(made)}"
 
 
+def preempted(site: Installation) -> str:
+    """SIGTERM of the worker, as a deploy or the end of a spot machine: the run goes to the next one"""
+    run = site.submit(site.outputs / "preempted.mp4", overlap_frames=12, runner="threads", workers=1)
+    site.wait_for(run, segment=2)
+    done = {name for name in made_by(site.work, run) if name.startswith("generate")}
+    worker = site.services.process("worker")
+    worker.terminate()
+    worker.wait(PREEMPT_SECONDS)
+    state = site.runs.state(run)
+    assert state.name == "AwaitingRetry", state
+    site.services.stop("worker")
+    site.services.pool_worker()
+    site.runs.finish(run)
+    same(site, "preempted.mp4")
+    tasks = site.runs.tasks(run)
+    assert {tasks[name] for name in done} == {"Cached"}, tasks
+    return f"AwaitingRetry when the worker had ended; the next one completed it, {len(done)} face clips kept"
+
+
 def killed_server(site: Installation) -> str:
     """kill -9 of the Prefect server during a job; it is started again"""
     run = site.submit(site.outputs / "server.mp4", cache=False)
@@ -221,6 +241,7 @@ SCENES: dict[str, Callable[[Installation], str]] = {
     "cancel on Dask": partial(cancelled, runner="dask"),
     "cancel in threads": partial(cancelled, runner="threads"),
     "kill -9 the flow": killed_flow,
+    "SIGTERM the worker": preempted,
     "kill -9 the server": killed_server,
     "one GPU, two jobs": two_jobs_on_one_gpu,
     "cron": cron_schedule,

@@ -95,7 +95,11 @@ class Services:
         """All of ``deployments/prefect.yaml``, and a process worker for its pool."""
         self.run(BIN / "prefect", "work-pool", "create", pool, "--type", "process")
         self.run(BIN / "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
-        self.start("worker", BIN / "prefect", "worker", "start", "--pool", pool)
+        self.pool_worker(pool)
+
+    def pool_worker(self, pool: str = "lipsync") -> None:
+        """Start ``lipsync pool-worker``."""
+        self.start("worker", BIN / "lipsync", "pool-worker", pool)
 
     def scheduler(self, name: str = "scheduler") -> str:
         """Start a Dask scheduler; returns its address."""

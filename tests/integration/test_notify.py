@@ -1,50 +1,22 @@
 """The webhook: told once, patiently, and never the reason that a run fails."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from prefect import flow
 
 from flows.observe import notify
 from latentsync.settings import RunSettings, Settings
+from tests.hook import Hook, listening_hook
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
-
-
-class Hook(HTTPServer):
-    """A webhook that answers with ``statuses`` in turn and keeps what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.statuses: list[int] = []
-        self.told: list[dict] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/hook"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
 
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     monkeypatch.setattr(notify, "BACKOFF_SECONDS", (0.0, 0.0))
-    with Hook() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with listening_hook() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @flow(name="told", persist_result=False, **notify.END_HOOKS)

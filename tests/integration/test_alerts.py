@@ -1,0 +1,133 @@
+"""The automations that `deployments/` ships, on a real server: what dies runs again, and the person on call is told."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
+from prefect.types import DateTime
+
+from flows.deadline import lipsync_deadline
+from flows.lipsync import lipsync
+from tests.e2e.services import ROOT, Services, wait_until
+from tests.hook import Hook, listening_hook
+
+pytestmark = pytest.mark.slow
+
+DEPLOYMENTS = ROOT / "deployments"
+QUICK = {  # the server's own periods
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_FOREMAN_INACTIVITY_HEARTBEAT_MULTIPLE": "1",
+}
+
+
+LONG_SECONDS, SHORT_SECONDS = 20, 10  # instead of 300 and fewer; the server takes no less than 10
+
+
+class Site:
+    """A server with the automations, the webhook that they tell, and runs that have come to grief."""
+
+    def __init__(self, client: SyncPrefectClient, hook: Hook) -> None:
+        self.client, self.hook = client, hook
+        self.heals = self.run("heals", Running(), Crashed())
+        self.dies = self.run("dies", *[Running(), Crashed()] * 3)
+        self.hangs = self.run("hangs", Pending())
+        self.late = self.run("late", State(type=StateType.SCHEDULED, name="Late"))
+        client.create_work_pool(WorkPoolCreate(name="lipsync", type="process"))
+        beat = {"name": "worker", "heartbeat_interval_seconds": 1}
+        client._client.post("/work_pools/lipsync/workers/heartbeat", json=beat).raise_for_status()
+        self.night = self.run("lipsync-nightly", Running(), Failed(message="2 made, 1 failed"))
+        self.run("of-the-day", Running(), Failed())
+
+    def run(self, name: str, *states: State) -> UUID:
+        """A run of a deployment of this name that has been in ``states``."""
+        deployment = self.client.create_deployment(self.client.create_flow(lipsync), name=name)
+        run = self.client.create_flow_run_from_deployment(deployment, state=Scheduled()).id
+        for state in states:
+            self.client.set_flow_run_state(run, state, force=True)
+        return run
+
+    def state(self, run: UUID) -> str | None:
+        return self.client.read_flow_run(run).state_name
+
+    def told(self, alert: str, about: object, key: str = "run_id") -> list[dict]:
+        """What the person on call was told, once it was about this run or pool."""
+        wait_until(lambda: str(about) in [told.get(key) for told in self.all(alert)], f"{alert}: {about}", 60)
+        return self.all(alert)
+
+    def all(self, alert: str) -> list[dict]:
+        return [message for message in self.hook.told if message["alert"] == alert]
+
+
+def _automations(alert_url: str, folder: Path, api: str) -> str:
+    """Make those of `automations.yaml` as `setup.sh` does, with shorter periods; what the command printed."""
+    (folder / "automations.py").write_text((DEPLOYMENTS / "automations.py").read_text())
+    wanted = yaml.safe_load((DEPLOYMENTS / "automations.yaml").read_text())
+    for trigger in (automation["trigger"] for automation in wanted["automations"]):
+        if trigger["posture"] == "Proactive":
+            trigger["within"] = LONG_SECONDS if trigger["within"] >= 300 else SHORT_SECONDS
+    (folder / "automations.yaml").write_text(yaml.safe_dump(wanted))
+    environment = {**os.environ, "PREFECT_API_URL": api, "LIPSYNC_ALERT_URL": alert_url}
+    command = [sys.executable, folder / "automations.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("alerts")
+    with Services(folder / "services") as services, listening_hook() as hook:
+        services.environment |= QUICK
+        api = services.server()
+        with SyncPrefectClient(api) as client:
+            assert "alert: crashed" in _automations("", folder, api)
+            assert not _automations(hook.url, folder, api)
+            wanted = yaml.safe_load((DEPLOYMENTS / "automations.yaml").read_text())["automations"]
+            assert sorted(each.name for each in client.read_automations()) == sorted(each["name"] for each in wanted)
+            yield Site(client, hook)
+
+
+def test_a_crashed_run_runs_again_and_nobody_is_woken(site: Site) -> None:
+    wait_until(lambda: site.state(site.heals) == "AwaitingRetry", "the run is queued again", 60)
+    site.client.set_flow_run_state(site.heals, Running(), force=True)
+    assert str(site.heals) not in [told["run_id"] for told in site.told("crashed", site.dies)]
+    assert site.state(site.dies) == "Crashed", "it has run three times"
+
+
+def test_a_run_that_never_begins_is_crashed(site: Site) -> None:
+    site.told("crashed", site.hangs)
+
+
+def test_a_late_run_is_told(site: Site) -> None:
+    site.told("late", site.late)
+
+
+def test_a_pool_without_a_worker_is_told(site: Site) -> None:
+    site.told("no worker", "lipsync", key="pool")
+
+
+def test_a_failed_night_is_told(site: Site) -> None:
+    (message,) = site.told("night", site.night)
+    assert f"/runs/flow-run/{site.night}" in message["url"]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_night_that_is_not_finished_in_time_is_told(client: SyncPrefectClient) -> None:
+    deployment = client.create_deployment(client.create_flow(lipsync), name="night")
+    name = f"{lipsync.name}/night"
+    assert "no run was due: is its schedule active?" in str(lipsync_deadline(name, return_state=True).message)
+    run = client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=DateTime.now("UTC")))
+    client.set_flow_run_state(run.id, Running(), force=True)
+    assert f"run {run.name} ({run.id}) is Running" in str(lipsync_deadline(name, return_state=True).message)
+    client.set_flow_run_state(run.id, Completed(), force=True)
+    assert lipsync_deadline(name, return_state=True).is_completed()
