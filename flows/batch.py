@@ -1,5 +1,7 @@
 """The batch flow: one lip-sync job for each pair of a manifest, a folder or a glob; also every night."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -10,8 +12,9 @@ from prefect.states import Completed, Failed, State
 
 from configs.manifest import Pair, find_pairs
 from flows.lipsync import lipsync
-from flows.observe.notify import END_HOOKS
-from latentsync.publishing.finished import is_finished, made_from, remember_finished
+from flows.observe.notify import END_HOOKS, link_to
+from latentsync.errors import InputError
+from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
 from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
 from latentsync.storage.locations import shown
@@ -24,20 +27,22 @@ from tasks.progress import run_folder
 def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Settings(), outcomes: str = "") -> State:
     """Lip-sync many pairs, one after the other. A bad pair does not stop the rest; a finished one is skipped.
 
-    The run fails, at its end, when any pair has failed: its message and the table say which and why.
+    The run fails, at its end, when any pair has failed: its message and the table say which and why. A pair whose
+    files cannot be used fails once: after that it is told as rejected, and tried again when its files change.
 
     Args:
         jobs: manifest (.csv or .jsonl with video, audio, output, settings), or a folder or glob such as
             s3://bucket/inbox/* with videos and sounds of the same name; path or URL
         output_folder: folder or URL for the outputs; a manifest that names every output needs none
         settings: everything else, in groups; a manifest's line can override them
-        outcomes: file for the table of outcomes, .csv or .jsonl; empty: outcomes.csv in the output folder,
-            or else in the workspace
+        outcomes: file for the table of outcomes, .csv or .jsonl, in which {date} becomes the day; empty:
+            outcomes.csv in the output folder, or else in the workspace
     """
     pairs = find_pairs(jobs, output_folder, settings)
     folder = output_folder.rstrip("/") or str(run_folder(settings.run.work_dir, str(flow_run.id)))
     named = (location for pair in pairs for location in (pair.video, pair.audio, pair.output) if location)
-    table = Outcomes(outcomes or f"{folder}/outcomes.csv", [jobs, *named])
+    place = outcomes.replace("{date}", datetime.now(UTC).date().isoformat()) or f"{folder}/outcomes.csv"
+    table = Outcomes(place, [jobs, *named])
     progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))
     try:
         with given_back():
@@ -55,33 +60,39 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
 def _outcome(pair: Pair) -> Outcome:
     """Make one pair; whatever goes wrong with it is its own."""
     try:
-        return _made(pair)
+        outcome = _made(pair)
     except Exception as error:
-        return Outcome(
-            pair=pair.where,
-            state="failed",
-            output=shown(pair.output),
-            message=shown(f"{type(error).__name__}: {error}"),
-        )
+        outcome = Outcome(pair=pair.where, state="failed", message=shown(f"{type(error).__name__}: {error}"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return outcome.model_copy(update={"output": shown(pair.output), "date": now})
 
 
 def _made(pair: Pair) -> Outcome:
     """Make one pair, unless it is finished or cannot be made."""
     if pair.problem:
-        state = "unpaired" if pair.lone else "failed"
-        return Outcome(pair=pair.where, state=state, output=shown(pair.output), message=pair.problem)
+        return Outcome(pair=pair.where, state="unpaired" if pair.lone else "failed", message=pair.problem)
     workspace = Workspace.at(pair.settings.run.work_dir).root
     source = made_from(pair.video, pair.audio, pair.settings)
     if is_finished(workspace, pair.output, source):
-        return Outcome(pair=pair.where, state="skipped", output=shown(pair.output), message="finished before")
+        return Outcome(pair=pair.where, state="skipped", message="finished before")
+    if reason := why_rejected(workspace, pair.output, source):
+        return Outcome(pair=pair.where, state="rejected", message=f"{reason}; tried again when its files change")
     state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
-    result = state.result(raise_on_failure=False)
+    result, run_id = state.result(raise_on_failure=False), str(state.state_details.flow_run_id or "")
+    outcome = Outcome(pair=pair.where, state="made", run_id=run_id, link=link_to(run_id))
     if not state.is_completed():
-        return Outcome(pair=pair.where, state="failed", output=shown(pair.output), message=str(result))
+        if _is_unusable(result, pair):
+            reject(workspace, pair.output, source, str(result))
+        return outcome.model_copy(update={"state": "failed", "message": str(result)})
     remember_finished(workspace, pair.output, source)
-    return Outcome(
-        pair=pair.where, state="made", output=shown(pair.output), frames=result.frames, seconds=result.seconds
-    )
+    return outcome.model_copy(update={"frames": result.frames, "seconds": result.seconds})
+
+
+def _is_unusable(error: object, pair: Pair) -> bool:
+    """Whether the pair's own files are why it cannot be made: messages name what is wrong, never the output then."""
+    if not isinstance(error, InputError) or shown(pair.output) in str(error):
+        return False
+    return any(Path(location).name in str(error) for location in (pair.video, pair.audio))
 
 
 def _quiet(settings: Settings) -> Settings:

@@ -1,8 +1,10 @@
 """The lip-sync flow: the way of the data, as code. No arithmetic and no I/O here."""
 
 from pathlib import Path
+from typing import cast
 
 from prefect import flow
+from prefect.states import Completed
 
 from flows.observe.logs import set_up_logs
 from flows.observe.notify import END_HOOKS
@@ -10,6 +12,7 @@ from flows.observe.watch import Watch
 from latentsync.publishing.report import Report
 from latentsync.publishing.sole_writer import sole_writer
 from latentsync.settings import Settings
+from latentsync.storage.locations import shown
 from tasks.arenas import limit_malloc_arenas
 from tasks.finish import join, pictures, publish
 from tasks.gate import Gate
@@ -75,4 +78,4 @@ def lipsync(
         run.drop_work(generate, render, join)
         report = make_report(run, job, job_plan, published, watch.memory_peaks)
         watch.show(report, folder)
-        return report
+        return cast(Report, Completed(message=f"{shown(published.destination)}: {report.summary}", data=report))

@@ -142,6 +142,10 @@ class RunSettings(Group):
         default="",
         description="Folder for contact sheet and plots; empty: a deployment's run shows them in the UI only",
     )
+    sidecar: bool = Field(
+        default=False,
+        description="Write the report beside the output, as OUTPUT.json: run, digests, settings, versions",
+    )
     gpu_price_per_hour: float | None = Field(
         default=None, ge=0, description="Price of an hour of GPU, in any currency; lipsync plan tells that of the job"
     )

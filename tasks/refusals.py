@@ -7,6 +7,7 @@ from latentsync.engines.registry import check_engine
 from latentsync.errors import InputError
 from latentsync.media.container import refuse_no_file
 from latentsync.media.encode import encoder_works
+from latentsync.publishing.report import sidecar_of
 from latentsync.publishing.writer import check_destination
 from latentsync.settings import Settings
 from latentsync.stitching.sign import check_signing
@@ -22,6 +23,8 @@ def refuse_at_once(video: str, audio: str, output: str, settings: Settings) -> N
         if not is_url(location):
             refuse_no_file(local_path(location))
     _check_output(video, audio, output)
+    if settings.run.sidecar:
+        refuse_bad_report(sidecar_of(output), video, audio, output)
     if settings.run.report_dir:
         _check_report_dir(settings.run.report_dir)
     if settings.run.runner == "threads":
@@ -45,6 +48,8 @@ def refuse_bad_report(report: str, video: str, audio: str, output: str) -> None:
         if same_file(report, other):
             raise InputError(f"report {report} is the {what} and would be overwritten; choose another name")
     check_destination(report, 0)
+    if is_url(report):
+        return
     path = local_path(report)
     if path.is_file() and _first_byte(path) not in (b"", b"{"):
         raise InputError(f"report {report} would overwrite a file that is no report; choose another name")

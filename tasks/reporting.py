@@ -16,7 +16,21 @@ from tasks.keys import computed_by
 from tasks.results import Took
 from tasks.run import Run, Submitted
 
-LIBRARIES = ("lipsync-pipeline", "prefect", "torch", "numpy", "opencv-contrib-python", "mediapipe", "av")
+LIBRARIES = (
+    "lipsync-pipeline",
+    "prefect",
+    "torch",
+    "triton",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "opencv-contrib-python",
+    "mediapipe",
+    "av",
+    "c2pa-python",
+)
 
 
 class MemoryPeaks(NamedTuple):
@@ -48,7 +62,7 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         height=job.video.height_px,
         engine=job.settings.engine.name,
         settings=job.settings.model_dump(mode="json", exclude={"run": True}),  # where, not what; may hold secrets
-        versions=computed_by(*LIBRARIES),
+        versions={name: version for name, version in computed_by(*LIBRARIES).items() if version},
         seconds=round(time.monotonic() - run.began, 3),
         peak_rss_mib=_largest(peaks.rss_mib, [took.peak_rss_mib for took in _took(run)]) or 0,
         peak_gpu_mib=_largest(peaks.gpu_mib, [took.peak_gpu_mib for took in _took(run)]),

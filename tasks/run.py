@@ -76,6 +76,7 @@ class Run:
         flow_run = context.flow_run if context else None
         self.id = str(flow_run.id) if flow_run else LOCAL
         self.of_deployment = bool(flow_run and flow_run.deployment_id)
+        self.is_shown = bool(self.of_deployment or (flow_run and flow_run.parent_task_run_id))  # or of a batch
         self.settings = settings
         self.workspace = Workspace.at(settings.run.work_dir)
         self.folder = run_folder(settings.run.work_dir, self.id)

@@ -14,7 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import AwaitingRetry
 
 from flows.cli.console import console
-from flows.cli.running import flow_runs, segment_numbers, summary
+from flows.cli.running import flow_runs, segment_numbers
 from flows.lipsync import lipsync
 from latentsync.errors import InputError
 from latentsync.publishing.report import Report
@@ -36,7 +36,7 @@ def rerun(
     with flow_runs() as ready:
         ready()
         outcome = run_again(run, chosen)
-    console.print(outcome if isinstance(outcome, str) else summary(outcome), soft_wrap=True)
+    console.print(outcome if isinstance(outcome, str) else outcome.summary, soft_wrap=True)
 
 
 def run_again(run: str, segments: Sequence[int]) -> Report | str:

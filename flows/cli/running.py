@@ -1,16 +1,12 @@
-"""What `sync` and `rerun` share: the flow run with bars, and what is said of it at the end."""
+"""What `sync` and `rerun` share: the flow run with bars, and numbers of segments."""
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from flows.cli.console import console
 from latentsync.errors import InputError
-
-if TYPE_CHECKING:
-    from latentsync.publishing.report import Report
 
 
 @contextmanager
@@ -43,17 +39,6 @@ def quiet_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-
-
-def summary(report: "Report") -> str:
-    """A finished run in one line."""
-    work = (
-        f", work files {report.work_mib:.0f} MiB ({report.work_mib_per_minute:.0f} a minute)" if report.work_mib else ""
-    )
-    return (
-        f"{report.frames} frames in {len(report.segments)} segments, {report.seconds:.1f} s "
-        f"({report.frames / report.seconds:.0f} frames/s), peak memory {report.peak_rss_mib:.0f} MiB{work}"
-    )
 
 
 def segment_numbers(option: str, text: str) -> list[int]:

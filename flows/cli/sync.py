@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from flows.cli.console import console
 from flows.cli.options import with_settings
-from flows.cli.running import flow_runs, segment_numbers, summary
+from flows.cli.running import flow_runs, segment_numbers
 from latentsync.settings import Settings
 from latentsync.storage.locations import normalised, shown
 
@@ -40,5 +40,5 @@ def sync(
         ready()
         made = lipsync(*places, settings, forced)
     if report:
-        write_report(made, report)
-    console.print(f"{escape(shown(output))}: {summary(made)}", soft_wrap=True)
+        write_report(made, str(report))
+    console.print(f"{escape(shown(output))}: {made.summary}", soft_wrap=True)

@@ -42,7 +42,6 @@ def _settings(parameters: dict[str, Any]) -> Settings:
 
 
 def _message(flow: Flow, flow_run: FlowRun, state: State) -> dict[str, Any]:
-    ui = PREFECT_UI_URL.value()
     return {
         "run_id": str(flow_run.id),
         "run": flow_run.name,
@@ -50,8 +49,14 @@ def _message(flow: Flow, flow_run: FlowRun, state: State) -> dict[str, Any]:
         "state": state.type.value,
         "message": state.message or "",
         "output": shown(flow_run.parameters.get("output") or flow_run.parameters.get("output_folder") or ""),
-        "url": f"{ui}/runs/flow-run/{flow_run.id}" if ui else "",
+        "url": link_to(str(flow_run.id)),
     }
+
+
+def link_to(run_id: str) -> str:
+    """The page of a flow run in Prefect's UI; empty where that is not known."""
+    ui = PREFECT_UI_URL.value()
+    return f"{ui}/runs/flow-run/{run_id}" if ui and run_id else ""
 
 
 def _post(url: str, message: dict[str, Any], allow_private: bool) -> None:

@@ -9,7 +9,7 @@ from flows.observe.cancelling import CancelWatch
 from flows.observe.memory_watch import MemoryWatch
 from flows.observe.progress import Following
 from latentsync.job import Job
-from latentsync.publishing.report import Report
+from latentsync.publishing.report import Report, sidecar_of, write_report
 from latentsync.review.plots import plot_run
 from tasks.reporting import MemoryPeaks
 from tasks.run import Run
@@ -50,19 +50,21 @@ class Watch:
             tolerant(lambda: show_forecast(forecast_job(job)))
 
     def show(self, report: Report, folder: Path | None) -> None:
-        """Make the page of a report from what lies in the folder of its pictures, and lead to it."""
+        """Write the report beside the output, if wanted, and its page into the folder of its pictures; lead to it."""
+        if self._run.settings.run.sidecar:
+            tolerant(write_report, report, sidecar_of(report.output.location))
         if folder:
             from latentsync.review.page import write_page  # as above
 
             tolerant(lambda: self._artifacts.add_page(write_page(report, folder)))
 
     def pictures_folder(self, report_dir: str) -> Path | None:
-        """Where pictures of the result go: ``report_dir``, else for the UI of a deployment's run, if it is new.
+        """Where pictures of the result go: ``report_dir``, else for the UI of a deployment or a batch, if it is new.
 
         Writes the plot of memory and progress there.
         """
         folder = Path(report_dir) if report_dir else None
-        if folder is None and self._run.of_deployment and self._run.made(self._run.submitted["join"]):
+        if folder is None and self._run.is_shown and self._run.made(self._run.submitted["join"]):
             folder = self._run.folder / PICTURES
         if folder:
             folder.mkdir(parents=True, exist_ok=True)

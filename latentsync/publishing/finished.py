@@ -1,7 +1,8 @@
-"""Which outputs are finished: a small record per output in the workspace, of what it was made from.
+"""Which outputs are finished, and which cannot be made: a small record per output in the workspace.
 
 An output counts as finished while it is the file that was published and its inputs and settings are
-those it was made from. Files are compared by size, time and tag, so nothing is read.
+those it was made from; it counts as rejected while these are those that could not be used. Files are
+compared by size, time and tag, so nothing is read.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.fs import UrlLimits, mark
+from latentsync.versions import versions
 
 
 class Finished(Record):
@@ -23,6 +25,14 @@ class Finished(Record):
     output: str
     mark: dict[str, str]
     made_from: str
+
+
+class Rejected(Record):
+    """An output that cannot be made: what it would be made from, by which version, and why not."""
+
+    made_from: str
+    version: str
+    reason: str
 
 
 def made_from(video: str, audio: str, settings: Settings) -> str:
@@ -52,5 +62,24 @@ def is_finished(root: Path, output: str, source: str) -> bool:
     return True
 
 
-def _path(root: Path, output: str) -> Path:
-    return root / "finished" / f"{hashlib.sha256(output.encode()).hexdigest()}.json"
+def reject(root: Path, output: str, source: str, reason: str) -> None:
+    """Record that ``output`` cannot be made from ``source``, until that or this program changes."""
+    record = Rejected(made_from=source, version=_version(), reason=reason)
+    write_whole(_path(root, output, "rejected"), record.model_dump_json().encode(), WORK)
+
+
+def why_rejected(root: Path, output: str, source: str) -> str:
+    """The reason why ``output`` cannot be made from ``source``; empty when none is known."""
+    try:
+        record = Rejected.model_validate_json(_path(root, output, "rejected").read_bytes())
+    except (OSError, ValidationError):
+        return ""
+    return record.reason if (record.made_from, record.version) == (source, _version()) else ""
+
+
+def _version() -> str:
+    return versions(["lipsync-pipeline"])["lipsync-pipeline"]
+
+
+def _path(root: Path, output: str, kind: str = "finished") -> Path:
+    return root / kind / f"{hashlib.sha256(output.encode()).hexdigest()}.json"

@@ -17,11 +17,14 @@ class Outcome(Record):
     """What became of one pair of a batch."""
 
     pair: str  # line of the manifest, or path without suffix
-    state: Literal["made", "skipped", "unpaired", "failed"]
+    state: Literal["made", "skipped", "unpaired", "rejected", "failed"]
     output: str = ""
     frames: int = 0
     seconds: float = 0.0
     message: str = ""
+    date: str = ""  # of its end, ISO 8601 in UTC
+    run_id: str = ""  # of the flow run that made it, or failed to
+    link: str = ""  # to that run, where Prefect's UI is known
 
 
 class Outcomes:

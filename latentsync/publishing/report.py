@@ -12,7 +12,7 @@ from pydantic import Field, PlainSerializer, model_validator
 
 from latentsync.records import Record
 from latentsync.segments.verdict import Verdict
-from latentsync.storage.atomic import explained, write_whole
+from latentsync.storage.fs import write_text
 
 # Always "n/d", also where d is 1: str(Fraction(25)) would be "25".
 Rate = Annotated[
@@ -91,6 +91,17 @@ class Report(Record):
     stages: dict[str, StageReport] = Field(min_length=1)
     segments: list[SegmentReport] = Field(min_length=1)
 
+    @property
+    def summary(self) -> str:
+        """The run in one line."""
+        work = (
+            f", work files {self.work_mib:.0f} MiB ({self.work_mib_per_minute:.0f} a minute)" if self.work_mib else ""
+        )
+        return (
+            f"{self.frames} frames in {len(self.segments)} segments, {self.seconds:.1f} s "
+            f"({self.frames / self.seconds:.0f} frames/s), peak memory {self.peak_rss_mib:.0f} MiB{work}"
+        )
+
     @model_validator(mode="after")
     def _segments_cover_the_frames(self) -> Self:
         at = 0
@@ -103,10 +114,14 @@ class Report(Record):
         return self
 
 
-def write_report(report: Report, path: Path) -> None:
-    """Write ``report`` as JSON, atomically. Raises InputError where ``path`` cannot be written."""
-    with explained(path):
-        write_whole(path, (report.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
+def write_report(report: Report, location: str) -> None:
+    """Write ``report`` as JSON, atomically. Raises InputError where ``location`` cannot be written."""
+    write_text(report.model_dump_json(indent=2, exclude_none=True) + "\n", location)
+
+
+def sidecar_of(output: str) -> str:
+    """Where the report of ``output`` lies beside it."""
+    return f"{output}.json"
 
 
 def read_report(path: Path) -> Report:

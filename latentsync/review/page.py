@@ -16,7 +16,7 @@ PICTURES = ("contact-sheet.png", "mouth-vs-voice.png", "memory-and-progress.png"
 
 def write_page(report: Report, folder: Path) -> Path:
     """Write ``report.json`` and ``report.html`` into a folder that has the findings, previews and pictures."""
-    write_report(report, folder / "report.json")
+    write_report(report, str(folder / "report.json"))
     pictures = [name for name in PICTURES if (folder / name).is_file()]
     write_whole(folder / PAGE, report_page(report, read_findings(folder), pictures).encode())
     return folder / PAGE

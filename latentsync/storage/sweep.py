@@ -32,6 +32,7 @@ _FOLDERS = {  # the workspace's folders -> names of finished files in them, as r
     r"results": r"[\w-]+-[0-9a-f]{64}",
     r"conformed": r"(lossless|remuxed(-flac)?)-[0-9a-f]{16}\.mkv",
     r"finished": r"[0-9a-f]{64}\.json",
+    r"rejected": r"[0-9a-f]{64}\.json",
     r"inputs": r"[0-9a-f]{16}/[^.][^/]*",  # <URL and its state>/<name>
     r"locks": r"(?!)",  # nothing but locks
 }

@@ -19,7 +19,8 @@ from latentsync.storage.locations import is_url, normalised, user_cache
 
 log = logging.getLogger(__name__)
 
-FOLDERS = ("conformed", "finished", "inputs", "locks", "results", "runs")  # folders beside those of the sources
+# Beside those of the sources.
+FOLDERS = ("conformed", "finished", "inputs", "locks", "rejected", "results", "runs")
 
 
 @dataclass(frozen=True)

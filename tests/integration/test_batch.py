@@ -2,13 +2,18 @@
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import State
 
 from flows.batch import lipsync_batch
+from latentsync.publishing.report import read_report
+from latentsync.records import file_sha256
 from latentsync.settings import Settings
 from tests.conftest import Clip
 
@@ -21,9 +26,12 @@ def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
-def batch(jobs: Path, output_folder: Path, work_dir: Path) -> tuple[State, dict[str, str]]:
+def batch(
+    jobs: Path, output_folder: Path, work_dir: Path, crf: int = 18, sidecar: bool = False
+) -> tuple[State, dict[str, str]]:
     """The state of a batch, and the outcome of each output or pair."""
-    settings = Settings.model_validate({"run": {"work_dir": str(work_dir), "retries": 0}})
+    run = {"work_dir": str(work_dir), "retries": 0, "sidecar": sidecar}
+    settings = Settings.model_validate({"encode": {"crf": crf}, "run": run})
     state = lipsync_batch(str(jobs), str(output_folder), settings, return_state=True)
     with open(output_folder / "outcomes.csv") as table:
         return state, {Path(row["output"] or row["pair"]).name: row["state"] for row in csv.DictReader(table)}
@@ -79,6 +87,45 @@ def test_an_inbox_is_done_by_and_by(clip: Clip, work_dir: Path, tmp_path: Path) 
     state, outcomes = batch(inbox, outbox, work_dir)
     assert (state.is_completed(), outcomes) == (True, {"early.mp4": "made"})
     assert (outbox / "early.mp4").stat().st_size > 1000
+
+
+def test_a_bad_file_keeps_no_night_red_but_the_first(
+    clip: Clip, work_dir: Path, tmp_path: Path, client: SyncPrefectClient
+) -> None:
+    inbox, outbox = tmp_path / "inbox", tmp_path / "outbox"
+    inbox.mkdir()
+    (inbox / "broken.mp4").write_bytes(b"no video")
+    (inbox / "broken.wav").hardlink_to(clip.voice)
+    (inbox / "good.mp4").hardlink_to(clip.video)
+    (inbox / "good.wav").hardlink_to(clip.voice)
+    state, outcomes = batch(inbox, outbox, work_dir, crf=31, sidecar=True)
+    assert (state.is_failed(), outcomes) == (True, {"broken.mp4": "failed", "good.mp4": "made"})
+    with open(outbox / "outcomes.csv") as table:
+        rows = {row["pair"].rpartition("/")[2]: row for row in csv.DictReader(table)}
+    made = client.read_flow_run(UUID(rows["good"]["run_id"]))
+    assert rows["good"]["link"].endswith(f"/runs/flow-run/{made.id}")
+    assert datetime.fromisoformat(rows["good"]["date"]) > datetime.now(UTC) - timedelta(hours=1)
+    sidecar = read_report(outbox / "good.mp4.json")
+    assert (sidecar.run_id, sidecar.video.sha256) == (str(made.id), file_sha256(str(clip.video)))
+    assert {"lipsync-pipeline", "prefect", "torch", "transformers"} <= sidecar.versions.keys()
+    assert made.state
+    assert str(made.state.message).startswith(f"{outbox}/good.mp4: 25 frames in ")
+    shown = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[made.id]))
+    assert "lipsync-contact-sheet" in {artifact.key for artifact in client.read_artifacts(artifact_filter=shown)}
+
+    state, outcomes = batch(inbox, outbox, work_dir, crf=31)
+    assert (state.is_completed(), state.message) == (True, "1 rejected, 1 skipped")
+    (inbox / "broken.mp4").unlink()
+    (inbox / "broken.mp4").hardlink_to(clip.video)
+    state, outcomes = batch(inbox, outbox, work_dir, crf=31)
+    assert (state.is_completed(), outcomes) == (True, {"broken.mp4": "made", "good.mp4": "skipped"})
+
+
+def test_a_night_has_a_table_of_its_own(work_dir: Path, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"run": {"work_dir": str(work_dir)}})
+    (tmp_path / "lone.mp4").touch()
+    lipsync_batch(str(tmp_path), str(tmp_path), settings, outcomes=f"{tmp_path}/night-{{date}}.csv", return_state=True)
+    assert (tmp_path / f"night-{datetime.now(UTC).date()}.csv").is_file()
 
 
 def test_a_manifest_that_is_not_there_fails_the_batch_by_name(tmp_path: Path) -> None:

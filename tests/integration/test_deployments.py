@@ -24,13 +24,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deployments" / "prefect.yaml"
 DEPLOYMENTS = yaml.safe_load(FILE.read_text())["deployments"]
-NAMES = [
-    "lipsync/lipsync",
-    "lipsync-batch/lipsync-batch",
-    "lipsync-batch/lipsync-nightly",
-    "lipsync-deadline/lipsync-deadline",
-    "sweep/sweep",
-]
+SCHEDULED = ["lipsync-batch/lipsync-nightly", "lipsync-deadline/lipsync-deadline", "sweep/sweep"]
+NAMES = ["lipsync/lipsync", "lipsync-batch/lipsync-batch", *SCHEDULED]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +75,7 @@ def test_the_job_queue_is_visible(lipsync: DeploymentResponse) -> None:
     assert lipsync.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.ENQUEUE
 
 
-@pytest.mark.parametrize("name", ["lipsync-batch/lipsync-nightly", "lipsync-deadline/lipsync-deadline", "sweep/sweep"])
+@pytest.mark.parametrize("name", SCHEDULED)
 def test_a_cron_deployment_gets_scheduled_runs(deployed: None, client: SyncPrefectClient, name: str) -> None:
     """SQLAlchemy 2.1 makes none, and says nothing."""
     deployment = client.read_deployment_by_name(name)

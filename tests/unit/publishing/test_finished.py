@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from latentsync.publishing.finished import is_finished, made_from, remember_finished
+from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
 from latentsync.settings import EncodeSettings, RunSettings, Settings
 
 
@@ -52,3 +52,15 @@ def test_a_damaged_record_is_work_again(tmp_path: Path, files: dict[str, str]) -
     (record,) = (tmp_path / "finished").iterdir()
     record.write_text("{")
     assert not finished(tmp_path, files)
+
+
+def test_what_cannot_be_made_is_known_until_its_files_or_settings_change(tmp_path: Path, files: dict[str, str]) -> None:
+    def why(settings: Settings = Settings()) -> str:
+        return why_rejected(tmp_path, files["output"], made_from(files["video"], files["audio"], settings))
+
+    assert not why()
+    reject(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "there is no face")
+    assert why() == "there is no face"
+    assert not why(Settings(encode=EncodeSettings(crf=20)))
+    os.utime(files["video"], ns=(0, 1))
+    assert not why()

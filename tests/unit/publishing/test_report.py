@@ -47,7 +47,7 @@ def report(segments: list[SegmentReport], fps: Fraction = Fraction(25)) -> Repor
 
 
 def test_the_json_is_the_contract_and_figures_nobody_has_are_absent(tmp_path: Path):
-    write_report(report([segment(0, 0, 125), segment(1, 125, 240)]), tmp_path / "report.json")
+    write_report(report([segment(0, 0, 125), segment(1, 125, 240)]), str(tmp_path / "report.json"))
     tasks = {"generate": {"cached": False, "seconds": 1.5, "attempts": 1}, "render": {"cached": True}}
     file = {"location": "/v.mp4", "sha256": "ab", "size_bytes": 7}
     assert json.loads((tmp_path / "report.json").read_text()) == {
@@ -75,7 +75,7 @@ def test_the_json_is_the_contract_and_figures_nobody_has_are_absent(tmp_path: Pa
 
 def test_it_reads_back_as_it_was(tmp_path: Path):
     written = report([segment(0, 0, 240)], fps=Fraction(30000, 1001))
-    write_report(written, tmp_path / "report.json")
+    write_report(written, str(tmp_path / "report.json"))
     assert '"30000/1001"' in (tmp_path / "report.json").read_text()
     assert read_report(tmp_path / "report.json") == written
 
@@ -97,4 +97,4 @@ def test_segments_that_do_not_cover_the_frames_are_no_report(ranges, message):
 
 def test_an_unwritable_path_is_named():
     with pytest.raises(InputError, match=r"/dev/null/report\.json cannot be written"):
-        write_report(report([segment(0, 0, 240)]), Path("/dev/null/report.json"))
+        write_report(report([segment(0, 0, 240)]), "/dev/null/report.json")

@@ -50,7 +50,7 @@ def _published(path: Path) -> None:
 
 
 def _reported(path: Path) -> None:
-    write_report(Report.model_construct(), path)
+    write_report(Report.model_construct(), str(path))
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {"publish": _published, "report": _reported}

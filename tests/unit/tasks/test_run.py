@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prefect.states import Completed, Failed, State
@@ -12,6 +12,7 @@ from flows.lipsync import lipsync
 from flows.observe.progress import stage_progress
 from flows.observe.segments_table import segments_table
 from latentsync.errors import InputError, SegmentsFailed, TransientError
+from latentsync.publishing.report import Report
 from latentsync.publishing.sole_writer import sole_writer
 from latentsync.records import Record, Segment
 from latentsync.settings import Settings
@@ -159,7 +160,9 @@ def test_a_score_is_submitted_behind_the_render_that_it_waits_for(settings: Sett
 def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     settings: Settings, tiny_clip: Clip, tmp_path: Path
 ) -> None:
-    report = lipsync.fn(str(tiny_clip.video), str(tiny_clip.voice), str(tmp_path / "out.mp4"), settings)
+    state = cast(State, lipsync.fn(str(tiny_clip.video), str(tiny_clip.voice), str(tmp_path / "out.mp4"), settings))
+    report = cast(Report, state.data)
+    assert state.message == f"{tmp_path}/out.mp4: {report.summary}"
     assert (tmp_path / "out.mp4").stat().st_size == report.output.size_bytes
     assert list(report.stages) == [
         "probe", "voice", "faces", "track", "plan", "generate", "render", "score", "join", "publish",
