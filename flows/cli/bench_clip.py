@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -60,6 +61,13 @@ class BenchClip:
         windows = [(start, min(start + WINDOW_FRAMES, self.frames)) for start in range(0, self.frames, WINDOW_FRAMES)]
         opacity = np.full(self.frames, 255, np.uint8)
         return Source(self.read, np.arange, self.track, np.array(windows, np.int32), opacity, self.resolution_px)
+
+    def first(self, windows: int) -> "BenchClip":
+        """Its first windows, as a clip."""
+        short = copy(self)
+        short.frames = min(windows * WINDOW_FRAMES, self.frames)
+        short.track = self.track[: short.frames]
+        return short
 
     def context(self) -> ClipContext:
         """The clip as engines see it."""
