@@ -67,6 +67,8 @@ class Work:
         path = workspace.path(self.job.source, self.stage, self.key + suffix)
         for leftover in leftovers(path):  # of killed makers: we hold the key's lock, so none is alive
             leftover.unlink(missing_ok=True)
+        if path.exists() and not path.is_file():  # nobody's input: the tasks beside this one go on
+            raise TransientError(f"{path} is in the way of a work file: remove it, then run again")
         disks.limit(self.job.output, disk_of(self.job.settings, self.job.output))
         with whole_file(path) as temporary:
             make(temporary)
@@ -113,6 +115,7 @@ class Stage(Generic[P, R]):
             return self.run(*args, **kwargs)
 
         cast(Any, run).__signature__ = self.signature
+        run.__name__ = self.name  # Dask's dashboard calls tasks so
         run.__doc__ = self.__doc__
         return task(
             name=self.name, task_run_name=self.template, cache_policy=policy if self.is_kept else NO_CACHE,

@@ -68,10 +68,17 @@ class Installation:
         """Address of each Dask worker -> its process."""
         return self._ask(lambda client: client.run(os.getpid))
 
-    def dask_busy(self, stage: str) -> list[int]:
-        """Processes of the Dask workers that run a task of ``stage`` now."""
-        processing, pids = self._ask(lambda client: client.processing()), self.dask_pids()
-        return [pids[address] for address, keys in processing.items() if any(stage in str(key) for key in keys)]
+    def dask_busy(self, stage: str) -> int:
+        """The process of a Dask worker that runs a task of ``stage``; waits until one does."""
+        pids, busy = self.dask_pids(), []
+
+        def found() -> bool:
+            processing = self._ask(lambda client: client.processing())
+            busy.extend(pids[address] for address, keys in processing.items() if any(stage in str(key) for key in keys))
+            return bool(busy)
+
+        wait_until(found, f"a worker runs {stage}")
+        return busy[0]
 
     def _ask(self, question: Callable[[Client], Any]) -> Any:
         with Client(self.address, set_as_default=False) as client:

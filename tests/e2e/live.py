@@ -78,7 +78,7 @@ def killed_dask_worker(site: Installation) -> str:
     pids = site.dask_pids()
     run = site.submit(site.outputs / "killed.mp4", cache=False)
     site.wait_for(run, segment=1)
-    victim = site.dask_busy("generate")[0]
+    victim = site.dask_busy("generate")
     kill(Process(victim))
     seconds = site.runs.finish(run)
     same(site, "killed.mp4")
