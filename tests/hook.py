@@ -18,14 +18,17 @@ class Hook(HTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Hook
+    @property
+    def hook(self) -> Hook:
+        assert isinstance(self.server, Hook)
+        return self.server
 
     def do_POST(self) -> None:
-        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
+        self.hook.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.hook.statuses.pop(0) if self.hook.statuses else 200)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Be quiet."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.synthetic import ffmpeg, tone
 
 
-def box(data: bytes, *path: str) -> int:
+def box(data: bytes | bytearray, *path: str) -> int:
     """Offset of the content of an MP4 box, the first of its name at each level of ``path``."""
     start, end = 0, len(data)
     for name in path:

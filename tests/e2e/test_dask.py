@@ -33,7 +33,7 @@ def services(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def scheduler(services: Services) -> Iterator[str]:
+def scheduler(services: Services) -> str:
     address = services.scheduler()
     services.dask_worker("cpu", address, "--cpus", "1")
     services.dask_worker("gpu", address, "--gpu", "0", "--engine", "warp")  # it need not be there for this

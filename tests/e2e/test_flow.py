@@ -32,6 +32,8 @@ def test_the_output_has_every_frame_and_sample(first: tuple[Report, Path]) -> No
         assert video.average_rate == Fraction(25)
         assert sum(1 for packet in file.demux(video) if packet.size) == FRAMES == report.frames
         assert (sound.codec_context.sample_rate, sound.codec_context.channels) == (44_100, 1)
+        assert sound.duration is not None
+        assert sound.time_base is not None
         assert abs(float(sound.duration * sound.time_base) - FRAMES / 25) < 1024 / 44_100
 
 

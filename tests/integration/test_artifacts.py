@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from uuid import UUID
 
 import cv2
 import numpy as np
@@ -70,7 +71,10 @@ def run_id(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> st
 
     @flow(persist_result=False)
     def shown() -> None:
-        ids.append(str(FlowRunContext.get().flow_run.id))
+        context = FlowRunContext.get()
+        assert context is not None
+        assert context.flow_run is not None
+        ids.append(str(context.flow_run.id))
         with Run(settings) as run, Watch(run):
             run.wait(pictures.submit(settings, folder))
             run.wait(publish.submit(settings, str(folder / "a b.mp4")))
@@ -87,7 +91,7 @@ def run_id(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> st
 
 @pytest.fixture
 def artifacts(run_id: str, client: SyncPrefectClient) -> dict:
-    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]))
     return {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=wanted)}
 
 
@@ -128,7 +132,7 @@ def test_the_output_is_linked(artifacts: dict) -> None:
 
 def test_logs_of_the_library_carry_stage_and_segment(run_id: str, client: SyncPrefectClient) -> None:
     APILogWorker.instance().drain()
-    logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])))
+    logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)])))
     messages = {log.message: log for log in logs if log.name == "latentsync.generation"}
     assert set(messages) == {f"[generate segment {index}] made of thin air" for index in range(3)}
     assert all(log.task_run_id for log in messages.values())

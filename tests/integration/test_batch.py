@@ -64,7 +64,7 @@ def test_a_bad_pair_does_not_stop_the_rest_and_finished_ones_are_skipped(
     first, second = ((tmp_path / "out" / name).stat() for name in made)
     assert first.st_size > second.st_size  # by the crf of its line
     tables = [item for item in client.read_artifacts() if item.key == "lipsync-batch-outcomes"]
-    assert [row["state"] for row in json.loads(tables[0].data)] == ["failed", "made", "failed", "made", "failed"]
+    assert [row["state"] for row in json.loads(str(tables[0].data))] == ["failed", "made", "failed", "made", "failed"]
 
     state, outcomes = batch(manifest(jobs, rows[1], rows[3]), tmp_path / "out", work_dir)
     assert (state.is_completed(), state.message) == (True, "2 skipped")
@@ -106,7 +106,7 @@ def test_a_bad_file_keeps_no_night_red_but_the_first(
     assert rows["good"]["link"].endswith(f"/runs/flow-run/{made.id}")
     assert datetime.fromisoformat(rows["good"]["date"]) > datetime.now(UTC) - timedelta(hours=1)
     sidecar = read_report(outbox / "good.mp4.json")
-    assert (sidecar.run_id, sidecar.video.sha256) == (str(made.id), file_sha256(str(clip.video)))
+    assert (sidecar.run_id, sidecar.video.sha256) == (str(made.id), file_sha256(clip.video))
     assert {"lipsync-pipeline", "prefect", "torch", "transformers"} <= sidecar.versions.keys()
     assert made.state
     assert str(made.state.message).startswith(f"{outbox}/good.mp4: 25 frames in ")

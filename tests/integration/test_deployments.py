@@ -89,8 +89,10 @@ def test_a_cron_deployment_gets_scheduled_runs(deployed: None, client: SyncPrefe
 
 
 def test_the_form_has_a_description_and_bounds_for_every_setting(lipsync: DeploymentResponse) -> None:
-    groups = lipsync.parameter_openapi_schema["definitions"]
-    for parameter in lipsync.parameter_openapi_schema["properties"].values():
+    form = lipsync.parameter_openapi_schema
+    assert form is not None
+    groups = form["definitions"]
+    for parameter in form["properties"].values():
         assert parameter["description"], parameter
     for group, schema in groups.items():
         assert schema["description"], group

@@ -151,4 +151,6 @@ def test_it_is_described_or_refused(tmp_path, case):
     assert "Traceback" not in printed
     assert process.returncode == (0 if said else 2), printed
     assert (said or "") in printed
-    assert int(re.search(r"peak of (\d+) MiB", printed)[1]) < MIB_MAX
+    peak = re.search(r"peak of (\d+) MiB", printed)
+    assert peak, printed
+    assert int(peak[1]) < MIB_MAX

@@ -38,7 +38,7 @@ class Studio:
     def __init__(self, folder: Path, clip: Clip) -> None:
         self.folder = folder
         video = folder / "video.mp4"
-        ffmpeg("-i", clip.video, "-t", SECONDS, "-an", "-c", "copy", video)
+        ffmpeg("-i", clip.video, "-t", str(SECONDS), "-an", "-c", "copy", video)
         self.video = probe_video(video, Fraction(25))
         scale, frames = read_rgb(self.video, 0, self.video.frames, 640)
         find_faces(frames, scale, load_detector("mediapipe"), folder / "faces.npy")

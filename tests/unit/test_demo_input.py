@@ -1,3 +1,4 @@
+import importlib
 import sys
 import wave
 from pathlib import Path
@@ -6,15 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.pictures import read_picture
+
 DEMO = Path(__file__).parents[2] / "demo"
 
 
 @pytest.fixture
 def demo(monkeypatch):
     monkeypatch.syspath_prepend(str(DEMO))
-    import make_input
-
-    yield make_input
+    yield importlib.import_module("make_input")
     for name in ("make_input", "synth_voice"):
         del sys.modules[name]
 
@@ -37,7 +38,7 @@ def test_the_voice_is_the_same_every_time(demo, tmp_path):
 
 
 def test_the_camera_never_leaves_the_picture(demo):
-    height, width = cv2.imread(str(demo.PICTURE)).shape[:2]
+    height, width = read_picture(demo.PICTURE).shape[:2]
     side = demo.SIZE_PX - 1
     corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]).T
     for frame in range(round(demo.VIDEO_SECONDS * demo.FPS)):

@@ -47,6 +47,7 @@ def test_a_full_gpu_makes_the_next_job_wait_until_it_is_free(tmp_path: Path) -> 
 def test_a_killed_holder_frees_its_place(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         waits = threading.Event()
         thread = threading.Thread(target=lambda: _enter(tmp_path, waits))

@@ -125,8 +125,11 @@ def test_every_setting_is_in_the_key_but_those_listed(name):
     spec = ENGINES.find(name)
     identity = engine_identity(EngineSettings(name=name))
     assert spec.where_or_how_fast | spec.after_voice <= set(spec.settings.model_fields)
-    assert set(identity["settings"]) == set(spec.settings.model_fields) - spec.where_or_how_fast
-    assert all(identity["libraries"].values()), "a library that computes faces is installed under another name"
+    counted, libraries = identity["settings"], identity["libraries"]
+    assert isinstance(counted, dict)
+    assert isinstance(libraries, dict)
+    assert set(counted) == set(spec.settings.model_fields) - spec.where_or_how_fast
+    assert all(libraries.values()), "a library that computes faces is installed under another name"
 
 
 def test_weights_count_by_their_content(tmp_path):

@@ -4,6 +4,6 @@ from latentsync.media.frames import Frame
 from tests.unit.faces.face_scene import LAYOUTS, smooth_frame
 
 
-@pytest.fixture(params=LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.fixture(params=LAYOUTS.values(), ids=list(LAYOUTS))
 def frame(request) -> Frame:
     return smooth_frame(request.param)

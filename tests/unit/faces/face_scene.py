@@ -20,7 +20,8 @@ def smooth_frame(layout: PixelLayout) -> Frame:
     y = _waves(layout.width, layout.height, 23, 70) + noise + 120
     u = _waves(layout.chroma_width, layout.chroma_height, 31, 20) + 128
     v = _waves(layout.chroma_width, layout.chroma_height, 41, 20) + 128
-    return Frame(*(np.rint(plane * step).astype(layout.dtype) for plane in (y, u, v)), layout)
+    y, u, v = (np.rint(plane * step).astype(layout.dtype) for plane in (y, u, v))
+    return Frame(y, u, v, layout)
 
 
 def _waves(width: int, height: int, period: int, swing: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from latentsync.faces.detectors.insightface import CONTOUR, INNER_ABOVE, OUTER_B
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.faces.face import defect
 from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER, MOUTH_POINTS
+from tests.pictures import read_picture
 
 PORTRAIT = Path(__file__).parents[3] / "demo" / "astronaut.jpg"
 WIDTH, HEIGHT = 640, 480
@@ -21,7 +22,7 @@ FACE = np.array([184.0, 122.0])  # its middle in the portrait
 
 @pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(PORTRAIT)), cv2.COLOR_BGR2RGB)
+    return read_picture(PORTRAIT)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from latentsync.errors import InputError
 from latentsync.faces.align import TEMPLATE, similarity_matrices
 from latentsync.faces.detect import DETECTION_DTYPE
+from latentsync.faces.identity import Choice
 from latentsync.faces.track import TRACK_DTYPE, build_track, runs
 
 CENTRE = (640.0, 360.0)
@@ -35,7 +36,7 @@ def add_face(rows: np.ndarray, frames, centre, width: float = 200.0) -> None:
         row["count"] += 1
 
 
-def track_of(rows: np.ndarray, folder: Path, choice="largest", chunk_frames: int = 1000) -> np.ndarray:
+def track_of(rows: np.ndarray, folder: Path, choice: Choice = "largest", chunk_frames: int = 1000) -> np.ndarray:
     chunks = []
     for start in range(0, len(rows), chunk_frames):
         chunks.append(folder / f"chunk-{start}.npy")

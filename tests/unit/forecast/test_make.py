@@ -16,7 +16,7 @@ from latentsync.forecast.make import forecast, job_of
 from latentsync.forecast.records import Forecast
 from latentsync.forecast.trial import StageCost, Trial
 from latentsync.review.forecast_page import forecast_page
-from latentsync.settings import Settings
+from latentsync.settings import RunSettings, SegmentSettings, Settings
 from tests.conftest import Clip
 
 TRIAL = Trial(
@@ -91,7 +91,7 @@ def test_the_command_prints_json_and_ends_with_the_reason(numbered, voice, capsy
 
 
 def test_seconds_and_price_of_a_gpu_come_from_the_bench(numbered, voice):
-    settings = Settings(engine=GPU, run={"gpu_price_per_hour": 3.6})
+    settings = Settings(engine=GPU, run=RunSettings(gpu_price_per_hour=3.6))
     job = job_of(str(numbered), str(voice), settings)
     work = amount_of_work(job, *2 * [np.ones(job.timeline.voice_frames, bool)])
     unknown = predict(job, work, TRIAL, None)
@@ -105,7 +105,7 @@ def test_seconds_and_price_of_a_gpu_come_from_the_bench(numbered, voice):
 
 
 def test_frames_without_a_face_take_no_windows_and_overlaps_count_twice(numbered, voice):
-    settings = Settings(segments={"segment_seconds": 1.28, "overlap_frames": 16})
+    settings = Settings(segments=SegmentSettings(segment_seconds=1.28, overlap_frames=16))
     job = job_of(str(numbered), str(voice), settings)
     usable = np.ones(job.timeline.voice_frames, bool)
     whole = amount_of_work(job, usable, usable)

@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av import AudioStream, VideoStream
 
 from latentsync.media.audio import aac_rate, extract_mono_16k, mux, output_samples
 from latentsync.media.probe import probe_audio
@@ -35,7 +36,13 @@ def line(frames: int, fps: Fraction | int, voice_frames: int | None = None) -> T
 
 def durations(path: Path) -> tuple[Fraction, Fraction]:
     with av.open(str(path)) as container:
-        return tuple(s.duration * s.time_base for s in (container.streams.video[0], container.streams.audio[0]))
+        return _duration(container.streams.video[0]), _duration(container.streams.audio[0])
+
+
+def _duration(stream: VideoStream | AudioStream) -> Fraction:
+    assert stream.duration is not None
+    assert stream.time_base is not None
+    return stream.duration * stream.time_base
 
 
 @pytest.mark.slow

@@ -1,10 +1,13 @@
 """HDR10's metadata and the place of chroma samples go from the source into the finished file."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import pytest
+from av.sidedata.sidedata import SideData
 
 from latentsync.media.audio import mux
 from latentsync.media.decode import read_range
@@ -30,7 +33,9 @@ SOURCES = {
 def metadata_of_each_key_frame(path: Path) -> set[tuple[bytes, bytes]]:
     with av.open(str(path)) as container:
         frames = [frame for frame in container.decode(video=0) if frame.key_frame]
-        sides = [{side.type.name: bytes(side) for side in frame.side_data} for frame in frames]
+        sides = [
+            {side.type.name: bytes(side) for side in cast(Iterable[SideData], frame.side_data)} for frame in frames
+        ]
     return {(each["MASTERING_DISPLAY_METADATA"], each["CONTENT_LIGHT_LEVEL"]) for each in sides}
 
 

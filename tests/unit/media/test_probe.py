@@ -140,7 +140,7 @@ def test_rotation_turns_size_and_pixel_shape(tmp_path):
     ],
 )
 def test_every_pixel_format_has_a_planar_one(source, size, rotation, planar):
-    assert planar_format(source, *size, rotation) == planar
+    assert planar_format(source, size[0], size[1], rotation) == planar
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentsync.errors import InputError
-from latentsync.media.timeline import Timeline, plan_timeline
+from latentsync.media.timeline import IfAudioLonger, Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, VideoInfo
 
 FILE = Artefact.model_construct(path=Path("voice.wav"), size_bytes=1, sha256="0")
@@ -20,7 +20,7 @@ def audio(samples: int, rate_hz: int = 48_000) -> AudioInfo:
     return AudioInfo.model_construct(file=FILE, samples=samples, sample_rate_hz=rate_hz)
 
 
-def line(source: str, frames: int, source_frames: int) -> Timeline:
+def line(source: IfAudioLonger, frames: int, source_frames: int) -> Timeline:
     return Timeline(fps=Fraction(25), frames=frames, source_frames=source_frames, voice_frames=frames, source=source)
 
 

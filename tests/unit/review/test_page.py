@@ -74,7 +74,7 @@ def html() -> str:
 
 def test_it_refers_to_its_own_folder_only(html):
     elements = Elements(html).found
-    places = [attributes[name] for _, attributes in elements for name in ("src", "href") if attributes.get(name)]
+    places = [place for _, attributes in elements for name in ("src", "href") if (place := attributes.get(name))]
     assert sorted(places) == ["contact-sheet.png", "data:,", PICTURE, "result.mp4", "source.mp4"]
     assert "//" not in html.replace("// ", "")
 

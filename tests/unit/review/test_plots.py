@@ -1,10 +1,10 @@
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from latentsync.review.plots import MemorySample, plot_mouth_vs_voice, plot_run
+from tests.pictures import read_picture
 
 
 def voice(frames: int = 200) -> np.ndarray:
@@ -13,7 +13,7 @@ def voice(frames: int = 200) -> np.ndarray:
 
 def ink(path: Path) -> dict[str, int]:
     """Pixels by colour: how much of the picture is clearly blue, red, orange."""
-    blue, green, red = (plane.astype(int) for plane in cv2.split(cv2.imread(str(path))))
+    red, green, blue = np.moveaxis(read_picture(path).astype(int), -1, 0)
     return {
         "blue": int(((blue > red + 40) & (blue > green + 15)).sum()),
         "red": int(((red > 150) & (green < 90) & (blue < 90)).sum()),
@@ -44,4 +44,4 @@ def test_the_run_shows_memory_gpu_and_stages(tmp_path):
 
 def test_a_run_without_samples_still_gives_a_picture(tmp_path):
     plot_run([], {}, tmp_path / "run.png")
-    assert cv2.imread(str(tmp_path / "run.png")).shape[0] > 300
+    assert read_picture(tmp_path / "run.png").shape[0] > 300

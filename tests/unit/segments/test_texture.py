@@ -32,7 +32,7 @@ def measured(*changed: Frame) -> Texture:
 
 def brighter(levels: int) -> Frame:
     frame = picture()
-    return replace(frame, y=cv2.add(frame.y, levels))
+    return replace(frame, y=cv2.add(frame.y, np.full_like(frame.y, levels)))
 
 
 def test_the_source_itself_is_perfect():

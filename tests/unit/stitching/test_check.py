@@ -74,6 +74,7 @@ def test_a_damaged_seam_is_noticed(finished, tmp_path):
         packets = [packet for packet in container.demux(video=0) if packet.size]
         key = next(packet for packet in packets[1:] if packet.is_keyframe)
         at, size = key.pos, key.size
+    assert at is not None
     content = bytearray(finished.read_bytes())
     content[at + 4 : at + size] = b"\xff" * (size - 4)
     (tmp_path / "damaged.mp4").write_bytes(content)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -39,7 +38,7 @@ class Payments(Pacer):
 
 
 @pytest.fixture
-def payments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Payments]:
+def payments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Payments:
     pays = Payments()
     monkeypatch.setattr(disks, "_limits", {tmp_path.stat().st_dev: (DISK, pays)})
     return pays

@@ -39,10 +39,13 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
+    @property
+    def serving(self) -> Server:
+        assert isinstance(self.server, Server)
+        return self.server
 
     def do_GET(self) -> None:
-        told = self.server
+        told = self.serving
         told.asked.append({**self.headers, "path": self.path})
         if self.path == "/trickle":
             return self._trickle()
@@ -63,20 +66,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _start(self) -> int:
         wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
-        return int(wanted) if self.headers.get("If-Range") == self.server.etag else 0
+        return int(wanted) if self.headers.get("If-Range") == self.serving.etag else 0
 
     def _trickle(self) -> None:
         """Send headers without end, a byte at a time."""
-        while not self.server.stop.is_set():
+        while not self.serving.stop.is_set():
             self._send(b"H")
 
     def _send(self, body: bytes) -> None:
         try:
             self.wfile.write(body)
         except OSError:  # the client has heard enough
-            self.server.stop.set()
+            self.serving.stop.set()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Be quiet."""
 
 

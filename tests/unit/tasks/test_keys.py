@@ -65,8 +65,8 @@ class World:
             loudness=self.file("loudness.npy"), cuts=Artefact.of(cuts), frames_with_face=160,
         )  # fmt: skip
 
-    def generate_key(self, **job: object) -> str:
-        given = {"job": self.job(**job), "plan": self.plan(), "segment": SEGMENT}
+    def generate_key(self, video: Artefact | None = None, output: str = "/out.mp4") -> str:
+        given = {"job": self.job(video, output), "plan": self.plan(), "segment": SEGMENT}
         return generate.key_of({**given, "voice": self.array("voice.npy", self.voice_rows)})
 
     def render_key(self, faces: bytes = b"faces", seconds: float = 1.0) -> str:

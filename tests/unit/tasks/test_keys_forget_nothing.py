@@ -78,8 +78,10 @@ def other_value(path: str, field: Any) -> Any:
 
 
 def _other_number(field: Any) -> float:
-    low = [bound.ge if isinstance(bound, Ge) else bound.gt for bound in field.metadata if isinstance(bound, Ge | Gt)]
-    high = [bound.le for bound in field.metadata if isinstance(bound, Le)]
+    low: list[Any] = [
+        bound.ge if isinstance(bound, Ge) else bound.gt for bound in field.metadata if isinstance(bound, Ge | Gt)
+    ]
+    high: list[Any] = [bound.le for bound in field.metadata if isinstance(bound, Le)]
     base = field.default if field.default is not None else (low or [1])[0]
     return base + 1 if not high or base + 1 <= high[0] else base - 1
 

@@ -34,7 +34,9 @@ def test_no_activation_is_copied_between_spatial_and_temporal_layers(unet):
     model = copy.deepcopy(unet).to(memory_format=torch.channels_last)
     with torch.inference_mode(), torch.profiler.profile(record_shapes=True) as profile:
         model(sample, timestep, tokens)
-    copied = [event.input_shapes[0] for event in profile.events() if event.name == "aten::clone"]
+    events = profile.events()
+    assert events is not None
+    copied = [event.input_shapes[0] for event in events if event.name == "aten::clone"]
     maps = [shape for shape in copied if len(shape) >= 4]
     assert maps == [[4, 13, 16, 16]]  # the sample on its way in, nothing after it
 
