@@ -9,6 +9,7 @@ from prefect.states import Completed
 from flows.observe.logs import set_up_logs
 from flows.observe.notify import END_HOOKS
 from flows.observe.watch import Watch
+from latentsync.engines.registry import is_direct
 from latentsync.publishing.report import Report
 from latentsync.publishing.sole_writer import sole_writer
 from latentsync.settings import Settings
@@ -57,12 +58,15 @@ def lipsync(
         face_track = track.submit(job, [later(faces) for faces in detections])
         job_plan = run.wait(plan.submit(job, later(face_track)))
 
+        direct = is_direct(job.settings.engine)
         faces, renders = [], []
         gate = Gate(run, job, job_plan, later(features), faces, renders)
         for segment, ready, rendered in run.staggered(job_plan.segments, stages=3):
-            if segment:
+            if segment and not direct:
                 faces.append(later(generate.submit(job, job_plan, later(features), segment)))
-            if ready:
+            if ready and direct:
+                renders.append(later(render.submit(job, job_plan, ready, voice=later(features))))
+            elif ready:
                 before, earlier = job_plan.before(ready), faces[ready.index - 1] if ready.index else None
                 renders.append(later(render.submit(job, job_plan, ready, faces[ready.index], before, earlier)))
             if rendered:

@@ -7,7 +7,7 @@ from latentsync.engines.registry import engine_identity, engine_on_gpu, sees_who
 from latentsync.job import Job, Plan
 from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.generate import generate_clip
-from latentsync.segments.render_clip import render_clip
+from latentsync.segments.render_clip import render_clip, render_directly
 from latentsync.segments.score import score_clip
 from latentsync.segments.silence import is_speaking
 from latentsync.segments.verdict import Score
@@ -19,16 +19,21 @@ from tasks.stages import Work, file_stage, stage
 
 
 def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> list[object]:
-    """The frames and windows of the segment, the engine, and of the voice only the rows that its windows hear."""
-    windows = plan.window_grid[touching(plan.window_grid, segment.start, segment.clip_end)]
+    """The frames and windows of the segment and its overlap, and what makes their faces."""
+    return _made_of(job, plan, voice, segment.start, segment.clip_end)
+
+
+def _made_of(job: Job, plan: Plan, voice: Artefact, start: int, end: int) -> list[object]:
+    """What the faces of ``[start, end)`` depend on: of the voice only the rows that their windows hear."""
+    windows = plan.window_grid[touching(plan.window_grid, start, end)]
     heard = voice_rows(job.settings.engine, voice.path, job.timeline.fps, windows)
     return [
         video_part(job.video),
         track_part(job, plan, int(windows[0, 0]), int(windows[-1, 1])) if len(windows) else "",
         plan.mouth.sha256 if sees_whole_clip(job.settings.engine) else "",
-        frames_part(job, segment.start, segment.clip_end),
+        frames_part(job, start, end),
         windows.tolist(),
-        [segment.start, segment.clip_end],
+        [start, end],
         hashlib.sha256(heard).hexdigest(),
         engine_identity(job.settings.engine),
         computed_by("numpy", "opencv-contrib-python"),
@@ -44,16 +49,23 @@ def generate(out: Path, progress: Progress, job: Job, plan: Plan, voice: Artefac
 
 
 def render_key(
-    job: Job, plan: Plan, segment: Segment, faces: Artefact, before: Segment | None, earlier: Artefact | None
+    job: Job,
+    plan: Plan,
+    segment: Segment,
+    faces: Artefact | None = None,
+    before: Segment | None = None,
+    earlier: Artefact | None = None,
+    voice: Artefact | None = None,
 ) -> list[object]:
-    """Frames, face clips and the encoder: made from face clips, so no engine setting is in it."""
+    """Frames, face clips and the encoder: no engine setting is in it, unless the faces are made here."""
+    clips: object = [faces and faces.sha256, earlier and earlier.sha256]
     return [
         video_part(job.video),
         track_part(job, plan, segment.start, segment.end),
         plan.open_opacity()[segment.start : segment.end].tolist(),
         frames_part(job, segment.start, segment.end),
         [segment.start, segment.end],
-        [faces.sha256, earlier and earlier.sha256],
+        _made_of(job, plan, voice, segment.start, segment.end) if voice else clips,
         job.settings.encode.model_dump(mode="json"),
         computed_by("numpy", "opencv-contrib-python"),
     ]
@@ -66,14 +78,21 @@ def render(
     job: Job,
     plan: Plan,
     segment: Segment,
-    faces: Artefact,
-    before: Segment | None,
-    earlier: Artefact | None,
+    faces: Artefact | None = None,
+    before: Segment | None = None,
+    earlier: Artefact | None = None,
+    voice: Artefact | None = None,
 ) -> None:
     """The finished frames of one segment: crossfade with the faces of the segment before, paste, encode once.
 
-    Raises ``TransientError`` when ffmpeg is killed or the disk is full.
+    Of an engine that is ``direct`` there are no faces yet but a ``voice``: they are made on the way. Raises
+    ``TransientError`` when ffmpeg is killed or the disk is full.
     """
+    if voice:
+        with engine_on_gpu(job.settings, lambda: None) as engine:
+            render_directly(job, plan, segment, voice, engine, out, progress.frames)
+        return
+    assert faces
     clip, previous = _clip(faces, segment), _clip(earlier, before) if earlier and before else None
     render_clip(job, plan, segment, clip, previous, out, progress.frames)
 

@@ -77,6 +77,11 @@ def voice_identity(settings: EngineSettings) -> dict[str, object]:
     return _identity(settings, settings.spec.where_or_how_fast | settings.spec.after_voice)
 
 
+def is_direct(settings: EngineSettings) -> bool:
+    """Whether faces are made while rendering, with no clip of them between."""
+    return settings.spec.direct
+
+
 def sees_whole_clip(settings: EngineSettings) -> bool:
     """Whether a face depends on more of the clip's mouths than those of its window."""
     return settings.spec.sees_whole_clip

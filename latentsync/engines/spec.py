@@ -29,6 +29,9 @@ class EngineSpec(Generic[Own]):
     check: Callable[[Own], None] = lambda own: None  # WeightsError when files are not whole
     fetch: Callable[[Path], None] | None = None  # downloads its weights into a folder; None: it has none to fetch
     uses_gpu: Callable[[Own], bool] = lambda own: False  # while it generates
+    # Each face depends on its own frame alone and takes less than decoding that frame again: made while rendering, on
+    # the CPU, and never kept.
+    direct: bool = False
     sees_whole_clip: bool = False  # its faces depend on more of the clip's mouths than those of their window
     version: int = 1  # of its code: one more whenever equal settings make other faces than before
     libraries: tuple[str, ...] = ()  # distributions whose versions may change the faces

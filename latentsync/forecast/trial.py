@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, FaceWindow, Session
-from latentsync.engines.registry import load_engine, resolution_px, uses_gpu
+from latentsync.engines.registry import is_direct, load_engine, resolution_px, uses_gpu
 from latentsync.faces.align import align_face, to_aligned
 from latentsync.faces.detect import find_faces
 from latentsync.faces.detectors.registry import detector_spec
@@ -23,6 +23,7 @@ from latentsync.media.decode import read_range, read_rgb
 from latentsync.media.encode import FaceClipWriter, VideoClipWriter
 from latentsync.media.frames import Frame
 from latentsync.records import Artefact, ClipFile, Segment
+from latentsync.segments.direct import direct_frames
 from latentsync.segments.faces import generate_faces
 from latentsync.segments.render import render_frames
 from latentsync.segments.source import Source
@@ -50,7 +51,7 @@ class Trial:
 
     frames: int
     find: StageCost
-    generate: StageCost  # without a GPU's part
+    generate: StageCost  # without a GPU's part; nothing for an engine that is direct
     render: StageCost
     voice_seconds: float  # of the whole job
     face_bytes: float
@@ -93,7 +94,7 @@ class _Stretch:
 
     def __init__(self, job: Job, start: int, frames: int, folder: Path) -> None:
         self.job, self.start, self.frames = job, start, frames
-        self.resolution_px = resolution_px(job.settings.engine)
+        self.resolution_px, self.direct = resolution_px(job.settings.engine), is_direct(job.settings.engine)
         self.chunk, self.track = folder / "faces.npy", folder / "track.npy"
         self.features, self.faces, self.rendered = folder / "voice.npy", folder / "faces.mkv", folder / "render.mp4"
         self.spec = detector_spec(job.settings.faces.detector)
@@ -111,6 +112,9 @@ class _Stretch:
             extract_voice(self.job, load_engine(self.job.settings.engine), self.features)
 
     def generate(self) -> None:
+        if self.direct:
+            self.faces.touch()
+            return
         source = self._source()
         with FaceClipWriter(self.faces, self.resolution_px, self.frames) as clip:
             for face in generate_faces(source, self._session(source.track), 0, self.frames, 1):
@@ -120,7 +124,12 @@ class _Stretch:
         clip = ClipFile(file=Artefact.of(self.faces), start=0, end=self.frames)
         segment = Segment(index=0, start=0, end=self.frames, clip_end=self.frames)
         with VideoClipWriter(self.rendered, self.job.video, self.frames, self.job.settings.encode) as out:
-            for frame in render_frames(self._source(), segment, clip, None):
+            source = self._source()
+            for frame in (
+                direct_frames(source, self._session(source.track), 0, self.frames)
+                if self.direct
+                else render_frames(source, segment, clip, None)
+            ):
                 out.write(frame)
 
     def _read(self, start: int, end: int) -> Generator[Frame]:

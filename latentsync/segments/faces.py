@@ -1,7 +1,7 @@
 """One segment of faces: aligned windows through an engine, one face per frame out."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import repeat
 from queue import Queue
@@ -48,10 +48,11 @@ def _aligned_windows(source: Source, windows: np.ndarray) -> Generator[FaceWindo
     for run in np.split(windows, breaks):
         with closing(source.read_frames(int(run[0, 0]), int(run[-1, 1]))) as frames:
             for start, end in run:
-                yield _align_window(source, frames, int(start), int(end))
+                yield align_window(source, frames, int(start), int(end))
 
 
-def _align_window(source: Source, frames: Generator[Frame], start: int, end: int) -> FaceWindow:
+def align_window(source: Source, frames: Iterator[Frame], start: int, end: int) -> FaceWindow:
+    """The window ``[start, end)`` of the next ``frames``."""
     size = source.resolution_px
     rows = source.rows(start, end)
     faces = np.empty((end - start, size, size, 3), np.uint8)

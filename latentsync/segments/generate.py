@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from latentsync.faces.align import align_face
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_range
 from latentsync.media.encode import FaceClipWriter
-from latentsync.records import Artefact, Segment
+from latentsync.records import Artefact, Segment, VideoInfo
 from latentsync.segments.faces import generate_faces
 from latentsync.segments.source import Source
 
@@ -30,7 +31,7 @@ def generate_clip(
     ``on_frame`` hears the number of frames done. Raises ``InternalError`` when a count is off.
     """
     source = Source.of(job, plan, engine.resolution_px)
-    session = _session(job, plan, voice, engine, source.track)
+    session = session_of(job, plan, voice, engine)
     faces = generate_faces(source, session, segment.start, segment.clip_end, engine.windows_per_batch)
     frames = segment.clip_end - segment.start
     with closing(faces), FaceClipWriter(out, engine.resolution_px, frames) as clip:
@@ -39,10 +40,21 @@ def generate_clip(
             on_frame(done)
 
 
-def _session(job: Job, plan: Plan, voice: Artefact, engine: Engine, track: np.ndarray) -> Session:
+def session_of(job: Job, plan: Plan, voice: Artefact, engine: Engine) -> Session:
+    """The engine bound to a job's voice and clip."""
+
     def read_face(index: int) -> np.ndarray:
-        with closing(read_range(job.video, index, index + 1)) as frames:
-            return align_face(next(frames), track[index]["matrix"], engine.resolution_px)
+        # A frozen record has a hash, which pyright does not know.
+        return _face_of(job.video, plan.track, index, engine.resolution_px)  # pyright: ignore[reportArgumentType]
 
     clip = ClipContext(mouth=plan.open_mouth(), read_face=read_face)
     return engine.session(voice.path, job.timeline.fps, clip)
+
+
+@lru_cache(maxsize=2)  # every segment asks for the same one
+def _face_of(video: VideoInfo, track: Artefact, index: int, resolution_px: int) -> np.ndarray:
+    matrix = np.load(track.path, mmap_mode="r")[index]["matrix"]
+    with closing(read_range(video, index, index + 1)) as frames:
+        face = align_face(next(frames), matrix, resolution_px)
+    face.flags.writeable = False
+    return face

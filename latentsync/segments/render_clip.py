@@ -1,13 +1,17 @@
 """Render the clip of one segment to a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
+from latentsync.engines.protocol import Engine
 from latentsync.engines.registry import resolution_px
 from latentsync.job import Job, Plan
 from latentsync.media.encode import VideoClipWriter
-from latentsync.records import ClipFile, Segment
+from latentsync.media.frames import Frame
+from latentsync.records import Artefact, ClipFile, Segment
+from latentsync.segments.direct import direct_frames
+from latentsync.segments.generate import session_of
 from latentsync.segments.render import render_frames
 from latentsync.segments.source import Source
 
@@ -23,7 +27,24 @@ def render_clip(
 ) -> None:
     """Write the finished frames ``[segment.start, segment.end)`` to ``out`` in the one lossy encode."""
     source = Source.of(job, plan, resolution_px(job.settings.engine))
-    frames = render_frames(source, segment, faces, previous)
+    _encode(render_frames(source, segment, faces, previous), job, segment, out, on_frame)
+
+
+def render_directly(
+    job: Job,
+    plan: Plan,
+    segment: Segment,
+    voice: Artefact,
+    engine: Engine,
+    out: Path,
+    on_frame: Callable[[int], None],
+) -> None:
+    """The same of an engine that is ``direct``, whose faces are made on the way."""
+    source, session = Source.of(job, plan, engine.resolution_px), session_of(job, plan, voice, engine)
+    _encode(direct_frames(source, session, segment.start, segment.end), job, segment, out, on_frame)
+
+
+def _encode(frames: Generator[Frame], job: Job, segment: Segment, out: Path, on_frame: Callable[[int], None]) -> None:
     writer = VideoClipWriter(out, job.video, segment.frames, job.settings.encode)
     with closing(frames), writer as clip:
         for done, frame in enumerate(frames, 1):

@@ -34,6 +34,7 @@ WARP = EngineSpec(
     resolution_px=lambda _: RESOLUTION_PX,
     rows_heard=rows_heard,
     load=_load,
+    direct=True,
     sees_whole_clip=True,  # the mouth at rest, and the inside of the widest one
     libraries=("numpy", "scipy", "opencv-contrib-python"),
 )
