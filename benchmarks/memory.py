@@ -17,7 +17,7 @@ from flows.observe.memory_watch import MemoryWatch
 from latentsync.publishing.report import Report, read_report
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("probe", "voice", "faces", "track", "plan", "generate", "render", "join", "publish")
+STAGES = ("probe", "voice", "faces", "track", "plan", "render", "join", "publish")
 HEADER = ("minutes", "peak MiB", "ratio", "frames/s", "CPU s", "ms/frame", "seconds")
 PROMISE = 1.05  # peak at any length over peak at the shortest
 DISK_GIB_PER_MINUTE, SPARE_GIB = 0.45, 10  # of face clips at 512 px and the rest; left to others

@@ -56,11 +56,10 @@ class Installation:
         self.runs.__exit__(*error)
         self.services.__exit__(*error)
 
-    def submit(self, output: Path, overlap_frames: int = 16, **run: Any) -> UUID:
+    def submit(self, output: Path, **run: Any) -> UUID:
         """A job of six segments through the deployment, on the cluster unless ``run`` says otherwise."""
         run = {"work_dir": str(self.work), "runner": "dask", "dask_address": self.address, **run}
-        segments = {"segment_seconds": SECONDS / SEGMENTS, "overlap_frames": overlap_frames}
-        settings = {"segments": segments, "run": run}
+        settings = {"segments": {"segment_seconds": SECONDS / SEGMENTS}, "run": run}
         video, voice = str(self.clip.video), str(self.clip.voice)
         return self.runs.create("lipsync/lipsync", video=video, audio=voice, output=str(output), settings=settings)
 
@@ -85,20 +84,18 @@ class Installation:
             return question(client)
 
     def wait_for(self, run: UUID, segment: int) -> None:
-        """Wait until a run is making the faces of ``segment``, or of a later one."""
+        """Wait until a run is rendering ``segment``, or of a later one."""
 
         def making() -> bool:
             doing = read_progress(self.work / "runs" / str(run))
-            tasks = [doing.get(f"generate-{number:03d}") for number in range(segment, SEGMENTS)]
+            tasks = [doing.get(f"render-{number:03d}") for number in range(segment, SEGMENTS)]
             return any(task.frames for task in tasks if task)
 
         wait_until(making, f"run {run} makes segment {segment}", every=0.05)
 
-    def face_clip(self, segment: int) -> Path:
-        """The face clip of a segment, by the cached results."""
-        (clip,) = (
-            one["value"]["path"] for one in records(self.work) if one["took"]["task"] == f"generate-{segment:03d}"
-        )
+    def clip_of(self, segment: int) -> Path:
+        """The rendered clip of a segment, by the cached results."""
+        (clip,) = (one["value"]["path"] for one in records(self.work) if one["took"]["task"] == f"render-{segment:03d}")
         return Path(clip)
 
     def loads(self, name: str) -> int:

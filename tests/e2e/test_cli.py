@@ -108,7 +108,7 @@ def test_bad_input_is_refused_by_name_and_fact(
     assert fact in words
     assert "Traceback" not in printed
     assert output.read_text() == "what was there"
-    assert not list((tmp_path / "work").glob("*/generate/*"))
+    assert not list((tmp_path / "work").glob("*/render/*"))
 
 
 @pytest.mark.parametrize(

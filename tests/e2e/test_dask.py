@@ -22,7 +22,7 @@ from tests.e2e.services import Services, kill, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-SHORT = {"segment_seconds": 1}
+SHORT, WARP = {"segment_seconds": 1}, {"name": "warp"}  # an engine that workers know
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def _pids(address: str) -> dict[str, int]:
 def of_threads(prefect_server: None, short_clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The output of the same job in this process."""
     folder = tmp_path_factory.mktemp("threads")
-    run(short_clip, folder, folder / "out.mp4", segments=SHORT)
+    run(short_clip, folder, folder / "out.mp4", engine=WARP, segments=SHORT)
     return (folder / "out.mp4").read_bytes()
 
 
@@ -60,12 +60,14 @@ def test_the_output_is_that_of_threads(
     scheduler: str, services: Services, short_clip: Clip, of_threads: bytes, tmp_path: Path
 ) -> None:
     on_dask = {"runner": "dask", "dask_address": scheduler}
-    dask = run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", segments=SHORT, run=on_dask)
-    assert made(dask, "generate") == made(dask, "render") == [segment.index for segment in dask.segments]
+    dask = run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", engine=WARP, segments=SHORT, run=on_dask)
+    assert made(dask, "render") == [segment.index for segment in dask.segments]
     assert (tmp_path / "dask.mp4").read_bytes() == of_threads
 
-    again = run(short_clip, tmp_path / "dask", tmp_path / "again.mp4", segments=SHORT, run=on_dask, force=[1])
-    assert made(again, "generate") == made(again, "render") == [1]
+    again = run(
+        short_clip, tmp_path / "dask", tmp_path / "again.mp4", engine=WARP, segments=SHORT, run=on_dask, force=[1]
+    )
+    assert made(again, "render") == [1]
     loads = [services.log(name).read_text().count("loading engine") for name in ("cpu", "gpu")]
     assert loads == [1, 1]  # the engine stays from job to job
 
@@ -115,7 +117,7 @@ def test_a_worker_killed_in_a_segment_loses_nothing(
     victim = psutil.Process(_pids(scheduler)["GPU"])
     with ThreadPoolExecutor() as pool:
         killing = pool.submit(_kill_in_a_segment, victim, tmp_path / "dask")
-        run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", segments=SHORT, run=on_dask)
+        run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", engine=WARP, segments=SHORT, run=on_dask)
         killing.result()
     assert not victim.is_running()
     assert (tmp_path / "dask.mp4").read_bytes() == of_threads
@@ -123,7 +125,7 @@ def test_a_worker_killed_in_a_segment_loses_nothing(
 
 def _kill_in_a_segment(victim: psutil.Process, work_dir: Path) -> None:
     def making() -> bool:
-        doing = [read_progress(folder).get("generate-001") for folder in work_dir.glob("runs/*")]
+        doing = [read_progress(folder).get("render-001") for folder in work_dir.glob("runs/*")]
         return any(task.frames for task in doing if task)
 
     wait_until(making, "segment 1 is being made", every=0.01)

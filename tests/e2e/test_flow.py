@@ -43,6 +43,19 @@ def test_a_second_run_makes_nothing(first: tuple[Report, Path], clip: Clip, work
     assert (tmp_path / "again.mp4").read_bytes() == first[1].read_bytes()
 
 
+def test_faces_straight_into_the_render_give_the_same_file(
+    first: tuple[Report, Path], clip: Clip, work_dir: Path, tmp_path: Path
+) -> None:
+    report = run(clip, work_dir, tmp_path / "direct.mp4", engine={"name": "warp"})
+    assert {"render", "score"} == set(report.segments[0].tasks)
+    assert made(report, "render") == [segment.index for segment in report.segments]
+    assert (tmp_path / "direct.mp4").read_bytes() == first[1].read_bytes()
+
+    again = run(clip, work_dir, tmp_path / "again.mp4", engine={"name": "warp"}, force=[1])
+    assert made(again, "render") == [1]
+    assert (tmp_path / "again.mp4").read_bytes() == first[1].read_bytes()
+
+
 def test_a_new_crf_renders_but_does_not_generate(
     first: tuple[Report, Path], clip: Clip, work_dir: Path, tmp_path: Path
 ) -> None:

@@ -42,7 +42,14 @@ class Dice(WarpEngine):
         return session
 
 
-DICE = replace(WARP, name="dice", settings=DiceSettings, load=lambda own, _: Dice(own), after_voice=frozenset({"seed"}))
+DICE = replace(
+    WARP,
+    name="dice",
+    settings=DiceSettings,
+    load=lambda own, _: Dice(own),
+    after_voice=frozenset({"seed"}),
+    direct=False,
+)
 
 
 @pytest.fixture
