@@ -40,8 +40,11 @@ fuzz: setup  ## 3,000 mutated files of ten formats; each must be read or refused
 bench-memory: setup  ## peak memory and speed at 1, 10, 60 and 120 minutes of video (ARGS="--minutes 1 10")
 	$(BIN)/python benchmarks/memory.py $(ARGS)
 
+bench-speed: setup  ## seconds and processor time of a job, beside a plain ffmpeg transcode: ARGS="video.mp4 voice.wav"
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
 clean:  ## remove what the other targets wrote, but not the virtual environment
 	rm -rf out build .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup demo check test coverage e2e chaos fuzz bench-memory clean
+.PHONY: help setup demo check test coverage e2e chaos fuzz bench-memory bench-speed clean
 .DEFAULT_GOAL := help
