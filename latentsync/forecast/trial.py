@@ -121,16 +121,17 @@ class _Stretch:
                 clip.write(face)
 
     def render(self) -> None:
+        with VideoClipWriter(self.rendered, self.job.video, self.frames, self.job.settings.encode) as out:
+            for frame in self._finished():
+                out.write(frame)
+
+    def _finished(self) -> Generator[Frame]:
+        source = self._source()
+        if self.direct:
+            return direct_frames(source, self._session(source.track), 0, self.frames)
         clip = ClipFile(file=Artefact.of(self.faces), start=0, end=self.frames)
         segment = Segment(index=0, start=0, end=self.frames, clip_end=self.frames)
-        with VideoClipWriter(self.rendered, self.job.video, self.frames, self.job.settings.encode) as out:
-            source = self._source()
-            for frame in (
-                direct_frames(source, self._session(source.track), 0, self.frames)
-                if self.direct
-                else render_frames(source, segment, clip, None)
-            ):
-                out.write(frame)
+        return render_frames(source, segment, clip, None)
 
     def _read(self, start: int, end: int) -> Generator[Frame]:
         return read_range(self.job.video, self.start + start, self.start + end)
