@@ -47,7 +47,7 @@ class EngineSettings(Group):
     def reseeded(self, by: int) -> "EngineSettings | None":
         """The same with its ``seed`` raised ``by``; None for an engine that leaves nothing to chance."""
         seed = getattr(self.own, "seed", None)
-        if seed is None:
+        if seed is None or self.spec.direct:
             return None
         own, group = {"seed": seed + by}, _groups.get(self.name)
         changed = {group: self.own.model_copy(update=own)} if group else {"options": {**self.options, **own}}

@@ -136,6 +136,22 @@ def test_another_voice_matters_only_where_it_is_heard(world: World) -> None:
     assert world.generate_key() != before
 
 
+def test_faces_made_while_rendering_depend_on_what_makes_them(world: World) -> None:
+    def key() -> str:
+        given = {"job": world.job(), "plan": world.plan(), "segment": SEGMENT}
+        return render.key_of({**given, "voice": world.array("voice.npy", world.voice_rows)})
+
+    before = key()
+    assert key() == before
+    world.settings = {"engine": {"warp": {"strength": 1.5}}}
+    assert key() != before
+    world.settings = {"encode": {"crf": 30}}
+    assert key() != before
+    world.settings = {}
+    world.voice_rows[60] += 1
+    assert key() != before
+
+
 def test_what_is_pasted_matters_to_the_render_alone(world: World) -> None:
     faces, rendered = world.generate_key(), world.render_key()
     world.opacity[96] = 100

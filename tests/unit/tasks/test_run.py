@@ -165,16 +165,16 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     assert state.message == f"{tmp_path}/out.mp4: {report.summary}"
     assert (tmp_path / "out.mp4").stat().st_size == report.output.size_bytes
     assert list(report.stages) == [
-        "probe", "voice", "faces", "track", "plan", "generate", "render", "score", "join", "publish",
+        "probe", "voice", "faces", "track", "plan", "render", "score", "join", "publish",
     ]  # fmt: skip
     assert all(stage.cached == 0 for stage in report.stages.values())
     assert not report.segments[0].tasks["render"].cached
-    assert report.segments[0].tasks["generate"].attempts == 1
+    assert report.segments[0].tasks["render"].attempts == 1
     assert report.peak_gpu_mib is None
-    generate = report.stages["generate"]
-    faces = sum(path.stat().st_size for path in Path(settings.run.work_dir).glob("*/generate/*.mkv"))
-    assert generate.written_mib == pytest.approx(faces / 2**20, abs=0.1)
-    assert generate.expected_mib
+    render = report.stages["render"]
+    clips = sum(path.stat().st_size for path in Path(settings.run.work_dir).glob("*/render/*.mp4"))
+    assert render.written_mib == pytest.approx(clips / 2**20, abs=0.1)
+    assert render.expected_mib
     assert report.work_mib
     assert report.work_mib_per_minute == pytest.approx(report.work_mib * 60 / (report.frames / report.fps), rel=0.05)
 
