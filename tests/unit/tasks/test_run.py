@@ -174,7 +174,7 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     render = report.stages["render"]
     clips = sum(path.stat().st_size for path in Path(settings.run.work_dir).glob("*/render/*.mp4"))
     assert render.written_mib == pytest.approx(clips / 2**20, abs=0.1)
-    assert render.expected_mib
+    assert render.expected_mib is not None
     assert report.work_mib
     assert report.work_mib_per_minute == pytest.approx(report.work_mib * 60 / (report.frames / report.fps), rel=0.05)
 
