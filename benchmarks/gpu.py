@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from flows.cli.bench_clip import FPS, BenchClip, random_voice
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.diffusion.random_weights import random_unet, random_vae
-from latentsync.engines.diffusion.spec import LatentSyncSettings
+from latentsync.engines.diffusion.spec import LATENTSYNC, LatentSyncSettings
 from latentsync.engines.keep_mask import keep_mask
 from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.segments.faces import generate_faces
@@ -112,7 +112,7 @@ def jobs() -> None:
 def _run_job(engine: LatentSyncEngine, frames: int) -> tuple[int, float]:
     """Generate a clip of its own; frames made and seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        clip = BenchClip(Path(folder), frames, engine.resolution_px)
+        clip = BenchClip(Path(folder), frames, engine.resolution_px, LATENTSYNC.alignment)
         voice = Path(folder) / "voice.npy"
         random_voice(engine, frames, voice)
         session = engine.session(voice, FPS, clip.context())

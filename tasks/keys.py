@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.job import Job, Plan
 from latentsync.media.ffmpeg import ffmpeg_version
 from latentsync.records import AudioInfo, VideoInfo, file_sha256
@@ -31,6 +32,11 @@ def track_part(job: Job, plan: Plan, start: int, end: int) -> str:
     track = plan.open_track()
     indices = np.minimum(job.timeline.source_indices(start, end), len(track) - 1)
     return hashlib.sha256(track[indices].tobytes()).hexdigest()
+
+
+def alignment_part(alignment: Alignment) -> list[object]:
+    """Where faces shall lie; nothing for LatentSync's way, so that tracks made before there was another are found."""
+    return [] if alignment == LATENTSYNC_ALIGNMENT else [alignment.points]
 
 
 def frames_part(job: Job, start: int, end: int) -> str:

@@ -31,7 +31,7 @@ from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
 from latentsync.storage.space import check_space
 from latentsync.storage.workspace import Workspace
-from tasks.keys import computed_by, sound_part, video_part
+from tasks.keys import alignment_part, computed_by, sound_part, video_part
 from tasks.progress import Progress
 from tasks.refusals import refuse_bad_request
 from tasks.stages import Work, file_stage, stage
@@ -110,16 +110,18 @@ def find_faces(out: Path, progress: Progress, job: Job, chunk: Chunk) -> None:
 
 
 def track_key(job: Job, chunks: Sequence[Artefact]) -> list[object]:
-    """The detections, whom to follow, and the size of aligned faces."""
+    """The detections, whom to follow, and the size of aligned faces and where they lie."""
     digests, size = [chunk.sha256 for chunk in chunks], resolution_px(job.settings.engine)
-    return [video_part(job.video), digests, job.settings.faces.model_dump(mode="json"), size, computed_by("numpy")]
+    followed, lie = job.settings.faces.model_dump(mode="json"), alignment_part(job.settings.engine.spec.alignment)
+    return [video_part(job.video), digests, followed, size, computed_by("numpy"), *lie]
 
 
 @file_stage("track", track_key, ".npy")
 def track(out: Path, progress: Progress, job: Job, chunks: Sequence[Artefact]) -> None:
     """One identity, smoothed once over the whole timeline. Raises ``InputError`` when no face is usable."""
     paths, video = [chunk.path for chunk in chunks], str(job.video.file.path)
-    build_track(paths, cast(Choice, job.settings.faces.target), resolution_px(job.settings.engine), out, video)
+    choice, engine = cast(Choice, job.settings.faces.target), job.settings.engine
+    build_track(paths, choice, resolution_px(engine), engine.spec.alignment, out, video)
 
 
 def plan_key(job: Job, track: Artefact) -> list[object]:

@@ -54,7 +54,7 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Col
     warm_up = 2 * engine.windows_per_batch
     frames = WINDOW_FRAMES * (windows + warm_up)
     with tempfile.TemporaryDirectory() as folder:
-        clip = BenchClip(Path(folder), frames, engine.resolution_px)
+        clip = BenchClip(Path(folder), frames, engine.resolution_px, settings.spec.alignment)
         voice = Path(folder) / "voice.npy"
         random_voice(engine, frames, voice)
         session = engine.session(voice, FPS, clip.context())

@@ -18,6 +18,7 @@ import numpy as np
 
 from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, Engine, Session
 from latentsync.faces.align import align_face, similarity_matrices, to_aligned
+from latentsync.faces.alignment import Alignment
 from latentsync.faces.paste import FacePaster
 from latentsync.faces.points import JAW, LIPS_INNER, LIPS_OUTER
 from latentsync.faces.track import TRACK_DTYPE
@@ -38,7 +39,7 @@ LOOPS = ((LIPS_OUTER, 60.0, 26.0), (LIPS_INNER, 48.0, 8.0), (JAW, 150.0, 170.0))
 class BenchClip:
     """A raw 1080x1920 clip on disk with a face that sways a little, its track and its windows."""
 
-    def __init__(self, folder: Path, frames: int, resolution_px: int) -> None:
+    def __init__(self, folder: Path, frames: int, resolution_px: int, alignment: Alignment) -> None:
         self.frames, self.resolution_px = frames, resolution_px
         self._raw = np.memmap(folder / "clip.yuv", np.uint8, "w+", shape=(RAW_FRAMES, LAYOUT.frame_bytes))
         random = np.random.default_rng(1)
@@ -48,7 +49,7 @@ class BenchClip:
         self.track = np.zeros(frames, TRACK_DTYPE)
         self.track["face"] = True
         self.track["points"] = np.rint(FACE_POINTS + sway)
-        self.track["matrix"] = similarity_matrices(self.track["points"], resolution_px)
+        self.track["matrix"] = similarity_matrices(self.track["points"], resolution_px, alignment)
         self.track["mouth"] = _mouth() + sway
 
     def read(self, start: int, end: int) -> Generator[Frame]:

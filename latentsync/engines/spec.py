@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from latentsync.engines.protocol import Engine
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.group import Group
 
 Own = TypeVar("Own", bound=Group)
@@ -32,6 +33,7 @@ class EngineSpec(Generic[Own]):
     # Each face depends on its own frame alone and takes less than decoding that frame again: made while rendering, on
     # the CPU, and never kept.
     direct: bool = False
+    alignment: Alignment = LATENTSYNC_ALIGNMENT  # where its networks expect brows and nose
     sees_whole_clip: bool = False  # its faces depend on more of the clip's mouths than those of their window
     version: int = 1  # of its code: one more whenever equal settings make other faces than before
     libraries: tuple[str, ...] = ()  # distributions whose versions may change the faces

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.media.frames import Frame
 
-# LatentSync's template: left brow, right brow, nose, in units of 1/75 of the crop's width.
-TEMPLATE = np.array([[17, 20], [58, 20], [37.5, 40]])
-CROP_UNITS = (75, 100)
+CROP_UNITS = (75, 100)  # those of an ``Alignment``
 KEEP_BIAS = 0.2  # weight of the past in the smoothing of the third point
 OUTSIDE = 127  # grey level beyond the picture's edges
 MARGIN_PX = 2  # more than bilinear sampling reaches
@@ -45,14 +44,14 @@ def crop_size(resolution: int) -> tuple[int, int]:
     return int(CROP_UNITS[0] * ratio), int(CROP_UNITS[1] * ratio)
 
 
-def similarity_matrices(points: np.ndarray, resolution: int) -> np.ndarray:
+def similarity_matrices(points: np.ndarray, resolution: int, alignment: Alignment = LATENTSYNC_ALIGNMENT) -> np.ndarray:
     """Source pixels -> crop pixels of consecutive frames, (T, 3, 2) -> (T, 2, 3) float64.
 
     Each frame's transform is the least-squares rotation of the normalised points (no reflection) with
     the ratio of their standard deviations as scale. LatentSync then adds the normalised third point's
     error to the translation, smoothed over time: call this once per unbroken track, never per segment.
     """
-    template = TEMPLATE * _ratio(resolution)
+    template = np.array(alignment.points) * _ratio(resolution)
     source = points.astype(np.float64)
     normal, centre, spread = _normalise(source)
     goal, goal_centre, goal_spread = _normalise(template[None])

@@ -12,6 +12,7 @@ import numpy as np
 
 from latentsync.errors import InputError
 from latentsync.faces.align import similarity_matrices
+from latentsync.faces.alignment import Alignment
 from latentsync.faces.face import LIMITS
 from latentsync.faces.identity import Box, Choice, choose_slots, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
@@ -42,7 +43,12 @@ class TrackSummary(Record):
 
 
 def build_track(
-    chunks: Sequence[Path], choice: Choice, resolution: int, out: Path, video: str = "the video"
+    chunks: Sequence[Path],
+    choice: Choice,
+    resolution: int,
+    alignment: Alignment,
+    out: Path,
+    video: str = "the video",
 ) -> TrackSummary:
     """Join the detections of all chunks (DETECTION_DTYPE, in order) into the track of one face.
 
@@ -68,7 +74,7 @@ def build_track(
     for start, end in pieces:
         points = np.rint(track["points"][start:end])
         track["points"][start:end] = points
-        track["matrix"][start:end] = similarity_matrices(points, resolution)
+        track["matrix"][start:end] = similarity_matrices(points, resolution, alignment)
     track.flush()
     return TrackSummary(frames=frames, frames_with_face=int(track["face"].sum()), runs=len(pieces))
 

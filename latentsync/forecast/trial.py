@@ -104,8 +104,9 @@ class _Stretch:
         scale, pictures = read_rgb(self.job.video, self.start, self.start + self.frames, self.spec.long_side_px)
         with closing(pictures):
             find_faces(pictures, scale, self.detector, self.chunk)
-        choice = self.job.settings.faces.target
-        build_track([self.chunk], choice, self.resolution_px, self.track, str(self.job.video.file.path))
+        choice, alignment = self.job.settings.faces.target, self.job.settings.engine.spec.alignment
+        video = str(self.job.video.file.path)
+        build_track([self.chunk], choice, self.resolution_px, alignment, self.track, video)
 
     def voice(self) -> None:
         if not uses_gpu(self.job.settings.engine):

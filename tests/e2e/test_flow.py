@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-from latentsync.errors import InputError
+from latentsync.errors import SegmentsFailed
 from latentsync.publishing.report import Report
 from tests.conftest import Clip
 from tests.e2e.jobs import made, run
@@ -99,7 +99,7 @@ def test_a_segment_that_fails_leaves_the_others_done(clip: Clip, tmp_path: Path)
         path.unlink()
     (victim / "in the way").mkdir(parents=True)  # its render cannot get its name
     output.write_text("old")
-    with pytest.raises(InputError, match=f"{victim} is a folder"):
+    with pytest.raises(SegmentsFailed, match=f"1 tasks failed.*render-001: {victim} is in the way"):
         run(clip, work_dir, output)
     assert output.read_text() == "old"
 

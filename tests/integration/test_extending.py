@@ -13,6 +13,7 @@ from flows.observe.progress import listening
 from flows.observe.watch import Watch
 from latentsync.engines.settings import ENGINES
 from latentsync.engines.spec import EngineSpec
+from latentsync.faces.alignment import Alignment
 from latentsync.group import Group
 from latentsync.job import Job, Plan
 from latentsync.media.encode import read_faces
@@ -56,6 +57,7 @@ PAINTER = EngineSpec(
     resolution_px=lambda _: 64,
     rows_heard=lambda frame, fps: range(frame, frame + 1),
     load=lambda settings, gpu: Painter(),
+    alignment=Alignment(((10, 15), (65, 15), (37.5, 42))),
 )
 
 
@@ -80,6 +82,14 @@ def test_an_engine_of_this_file_makes_the_faces_of_a_job(clip: Clip, settings: S
     assert report.engine == "painter"
     (faces,) = (tmp_path / "work").glob("*/generate/*.mkv")
     assert {level for face in read_faces(faces, 0, 1) for level in np.unique(face)} == {LEVEL}
+    (found,) = (tmp_path / "work").glob("*/track/*.npy")
+    rows = np.load(found)[np.load(found)["face"]]
+    crops = np.einsum("tij,tpj->tpi", rows["matrix"][..., :2], rows["points"])
+    np.testing.assert_allclose(_spread(crops), _spread(np.array(PAINTER.alignment.points)[None])[0] * 64 / 256 * 2.8)
+
+
+def _spread(points: np.ndarray) -> np.ndarray:
+    return np.std(points - points.mean(axis=1, keepdims=True), axis=(1, 2))
 
 
 def test_a_stage_of_this_file_is_kept_shown_and_reported(clip: Clip, settings: Settings, tmp_path: Path) -> None:

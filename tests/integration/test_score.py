@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from latentsync.engines.registry import engine_on_gpu
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.faces.detect import find_faces
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.faces.track import build_track
@@ -42,7 +43,7 @@ class Studio:
         self.video = probe_video(video, Fraction(25))
         scale, frames = read_rgb(self.video, 0, self.video.frames, 640)
         find_faces(frames, scale, load_detector("mediapipe"), folder / "faces.npy")
-        build_track([folder / "faces.npy"], "largest", 512, folder / "track.npy")
+        build_track([folder / "faces.npy"], "largest", 512, LATENTSYNC_ALIGNMENT, folder / "track.npy")
         self.pairs = [self._pair(index, clip.voice) for index in range(PAIRS)]
 
     def _pair(self, index: int, voice: Path) -> tuple[Job, Plan]:

@@ -25,13 +25,13 @@ from pathlib import Path
 from flows.cli.bench import bench
 from flows.cli.bench_clip import FPS, BenchClip
 from latentsync.engines.diffusion.engine import LatentSyncEngine
-from latentsync.engines.diffusion.spec import LatentSyncSettings
+from latentsync.engines.diffusion.spec import LATENTSYNC, LatentSyncSettings
 from latentsync.segments.faces import generate_faces
 
 settings = LatentSyncSettings(device="cpu", dtype="float32", steps=1, guidance_scale=1.0)
 engine = LatentSyncEngine.random(settings, size="tiny", resolution_px=64)
 with tempfile.TemporaryDirectory() as folder:
-    clip = BenchClip(Path(folder), 16, 64)
+    clip = BenchClip(Path(folder), 16, 64, LATENTSYNC.alignment)
     voice = Path(folder) / "voice.npy"
     import numpy
     numpy.save(voice, numpy.zeros((40, 5, 32), numpy.float32))

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from latentsync.faces.align import TEMPLATE, similarity_matrices
+from latentsync.faces.align import similarity_matrices
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.media.frames import Frame, PixelLayout
 
+TEMPLATE = np.array(LATENTSYNC_ALIGNMENT.points)
 LAYOUTS = {
     "420p8": PixelLayout(360, 480, 1, 1, 8),
     "420p8-odd": PixelLayout(361, 479, 1, 1, 8),

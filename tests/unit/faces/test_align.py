@@ -3,7 +3,6 @@ import pytest
 
 from latentsync.faces.align import (
     OUTSIDE,
-    TEMPLATE,
     align_face,
     face_region,
     moved,
@@ -12,8 +11,9 @@ from latentsync.faces.align import (
     to_aligned,
     warp_crop,
 )
+from latentsync.faces.alignment import Alignment
 from latentsync.media.frames import region_rgb
-from tests.unit.faces.face_scene import face_matrix
+from tests.unit.faces.face_scene import TEMPLATE, face_matrix
 
 
 def test_aligning_planes_equals_aligning_rgb(frame):
@@ -45,6 +45,14 @@ def test_points_land_where_their_pixels_land(resolution):
 def test_template_points_need_no_turning():
     matrices = similarity_matrices(TEMPLATE[None] * 4 + 100, 512)
     np.testing.assert_allclose(matrices[0, :, :2], np.eye(2) * 5.6 / 4, atol=1e-9)
+
+
+def test_an_engine_s_alignment_says_how_large_the_face_lies_in_the_crop():
+    wider = Alignment(((0, 10), (75, 10), (37.5, 46)))
+    (matrix,) = similarity_matrices(TEMPLATE[None] * 4 + 100, 256, wider)
+    (usual,) = similarity_matrices(TEMPLATE[None] * 4 + 100, 256)
+    spreads = [np.std(points - points.mean(axis=0)) for points in (np.array(wider.points), TEMPLATE)]
+    np.testing.assert_allclose(matrix[0, 0] / usual[0, 0], spreads[0] / spreads[1])
 
 
 def test_mirrored_points_are_turned_not_mirrored():

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from latentsync.errors import InputError
-from latentsync.faces.align import TEMPLATE, similarity_matrices
+from latentsync.faces.align import similarity_matrices
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.faces.detect import DETECTION_DTYPE
 from latentsync.faces.identity import Choice
 from latentsync.faces.track import TRACK_DTYPE, build_track, runs
+from tests.unit.faces.face_scene import TEMPLATE
 
 CENTRE = (640.0, 360.0)
 LEFT, RIGHT = (300.0, 350.0), (900.0, 350.0)
@@ -42,7 +44,7 @@ def track_of(rows: np.ndarray, folder: Path, choice: Choice = "largest", chunk_f
         chunks.append(folder / f"chunk-{start}.npy")
         np.save(chunks[-1], rows[start : start + chunk_frames])
     out = folder / "track.npy"
-    summary = build_track(chunks, choice, 512, out, "clip.mp4")
+    summary = build_track(chunks, choice, 512, LATENTSYNC_ALIGNMENT, out, "clip.mp4")
     track = np.load(out, mmap_mode="r")
     assert track.dtype == TRACK_DTYPE
     assert (summary.frames, summary.frames_with_face) == (len(rows), track["face"].sum())

@@ -1,12 +1,16 @@
 """A content key changes with what matters to the work, and with nothing else."""
 
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from latentsync.engines.settings import ENGINES
+from latentsync.engines.warp.spec import WARP
+from latentsync.faces.alignment import Alignment
 from latentsync.faces.track import TRACK_DTYPE
 from latentsync.job import Job, Plan
 from latentsync.media.timeline import Timeline
@@ -14,6 +18,7 @@ from latentsync.records import Artefact, AudioInfo, Segment, VideoInfo
 from latentsync.segments.plan import write_segments
 from latentsync.settings import Settings
 from tasks.finish import join
+from tasks.prepare import track
 from tasks.results import Done, Took
 from tasks.segments import generate, render
 
@@ -203,3 +208,14 @@ def test_the_plan_that_travels_to_every_task_stays_small(world: World) -> None:
     assert plan.segments == (SEGMENT.model_copy(update={"index": 0}),)
     assert len(plan.window_grid) == 10
     assert len(pickle.dumps(plan)) == before
+
+
+def test_an_engine_that_aligns_faces_another_way_has_another_track(world: World, monkeypatch) -> None:
+    monkeypatch.setattr(ENGINES, "_specs", dict(ENGINES._specs))
+    ENGINES.register(replace(WARP, name="alike"))
+    ENGINES.register(replace(WARP, name="larger", alignment=Alignment(((10, 15), (65, 15), (37.5, 42)))))
+    chunks, keys = [world.file("chunk")], {}
+    for name in ("warp", "alike", "larger"):
+        world.settings["engine"] = {"name": name}
+        keys[name] = track.key_of({"job": world.job(), "chunks": chunks})
+    assert keys["warp"] == keys["alike"] != keys["larger"]

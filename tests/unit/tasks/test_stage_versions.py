@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync.faces.align import TEMPLATE, align_face
+from latentsync.faces.align import align_face
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.faces.detect import DETECTION_DTYPE
 from latentsync.faces.paste import FacePaster
 from latentsync.faces.track import build_track, runs
@@ -24,6 +25,7 @@ from latentsync.segments.sync import lip_leak, sync
 from latentsync.segments.windows import cover
 from tasks import prepare, segments
 from tasks.stages import Stage
+from tests.unit.faces.face_scene import TEMPLATE
 
 FRAMES, FPS, SIZE_PX = 120, Fraction(25), 128
 TIME = np.arange(FRAMES)
@@ -39,7 +41,7 @@ def track_figures(folder: Path) -> np.ndarray:
         face["points"] = (TEMPLATE - TEMPLATE[2]) * 2.4 + (x, y)
         rows["count"][frame] = 1
     np.save(folder / "chunk.npy", rows)
-    build_track([folder / "chunk.npy"], "largest", SIZE_PX, folder / "track.npy")
+    build_track([folder / "chunk.npy"], "largest", SIZE_PX, LATENTSYNC_ALIGNMENT, folder / "track.npy")
     track = np.load(folder / "track.npy")
     assert len(runs(track, TIME)) == 3
     return np.concatenate([track["matrix"].reshape(FRAMES, 6), track["face"][:, None], track["shot"][:, None]], axis=1)
