@@ -51,13 +51,14 @@ def main() -> None:
     sys.exit(worst > PROMISE)
 
 
-def measure(video: Path, audio: Path, minutes: float, folder: Path) -> Measurement:
+def measure(video: Path, audio: Path, minutes: float, folder: Path, *options: str) -> Measurement:
     """Loop the clip to ``minutes`` and run the flow on it, with everything it writes in ``folder``."""
     loop("-map 0:v:0 -c copy", video, minutes, folder / "video.mp4")
     loop("-map 0:a:0 -c pcm_s16le", audio, minutes, folder / "voice.wav")
     command = [
         Path(sys.executable).with_name("lipsync"), "sync", folder / "video.mp4", folder / "voice.wav",
         "-o", folder / "out.mp4", "--engine", "warp", "--work-dir", folder / "work", "--report", folder / "report.json",
+        *options,
     ]  # fmt: skip
     before = _cpu_seconds()
     with (folder / "log").open("w+") as log:

@@ -11,19 +11,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
-from prefect._internal import control_listener  # there is no public way to say why a process ends
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.exceptions import TerminationSignal
-from prefect.states import AwaitingRetry
+if TYPE_CHECKING:  # importing it takes seconds, which a command that is told to stop early has not
+    from prefect.client.orchestration import SyncPrefectClient
 
 log = logging.getLogger("latentsync.tasks")
 
 BEHAVIOR = "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"  # Prefect's; "reschedule" gives back
 RUN_ID = "PREFECT__FLOW_RUN_ID"  # set by a worker for the process of a run
 BACK_SECONDS = 5.0  # for a server to answer, when the process has to go
+_is_back = threading.Event()  # the run of this process is in its queue again
 BACK = "its process was told to stop: another worker goes on, what is done is kept"
 
 
@@ -37,12 +36,14 @@ def leave(number: signal.Signals) -> NoReturn:
     giving = threading.Thread(target=give_back, daemon=True)
     giving.start()
     giving.join(BACK_SECONDS)
-    os._exit(0 if control_listener.get_intent() else 128 + number)
+    os._exit(0 if _is_back.is_set() else 128 + number)
 
 
 @contextlib.contextmanager
 def given_back() -> Iterator[None]:
     """Give the run of this process back to its queue, at the end, when SIGTERM has ended what is within."""
+    from prefect.exceptions import TerminationSignal
+
     try:
         yield
     except TerminationSignal:
@@ -56,7 +57,12 @@ def give_back() -> None:
     Not when it is cancelled. A server that does not answer is told nothing: then the run ends Crashed.
     """
     run = os.environ.get(RUN_ID)
-    if not run or os.environ.get(BEHAVIOR) != "reschedule" or control_listener.get_intent():
+    if not run or os.environ.get(BEHAVIOR) != "reschedule":
+        return
+    from prefect._internal import control_listener  # there is no public way to say why a process ends
+    from prefect.client.orchestration import get_client
+
+    if control_listener.get_intent():
         return
     try:
         with get_client(sync_client=True) as client:
@@ -65,8 +71,11 @@ def give_back() -> None:
         log.warning("the run is not given back to its queue: %s: %s", type(error).__name__, error)
     else:
         control_listener._set_intent("reschedule")
+        _is_back.set()
 
 
-def queue_again(client: SyncPrefectClient, run: UUID) -> None:
+def queue_again(client: "SyncPrefectClient", run: UUID) -> None:
     """Let any worker take the run from now on."""
+    from prefect.states import AwaitingRetry
+
     client.set_flow_run_state(run, AwaitingRetry(message=BACK), force=True)
