@@ -1,7 +1,7 @@
 """The lip-sync flow: the way of the data, as code. No arithmetic and no I/O here."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from prefect import flow
 from prefect.states import Completed
@@ -24,10 +24,17 @@ from tasks.segments import generate, render
 from tasks.stages import later
 
 
+def run_name(parameters: dict[str, Any]) -> str:
+    """A run is called as its output, and by the segments that it makes again on purpose."""
+    forced = parameters.get("force_segments")
+    again = f" again, segments {','.join(map(str, forced))}" if forced else ""
+    return Path(parameters["output"]).stem + again
+
+
 def _run_name() -> str:
     from prefect.runtime import flow_run
 
-    return Path(flow_run.parameters["output"]).stem
+    return run_name(flow_run.parameters)
 
 
 @flow(name="lipsync", flow_run_name=_run_name, persist_result=False, **END_HOOKS)

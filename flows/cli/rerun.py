@@ -15,7 +15,7 @@ from prefect.states import AwaitingRetry
 
 from flows.cli.console import console
 from flows.cli.running import flow_runs, segment_numbers
-from flows.lipsync import lipsync
+from flows.lipsync import lipsync, run_name
 from latentsync.errors import InputError
 from latentsync.publishing.report import Report
 from latentsync.settings import Settings
@@ -106,7 +106,8 @@ def _queue(client: SyncPrefectClient, found: FlowRun, segments: Sequence[int]) -
     if segments:
         parameters = {**found.parameters, "settings": _with_cache(found.parameters), "force_segments": list(segments)}
         assert found.deployment_id
-        found = client.create_flow_run_from_deployment(found.deployment_id, parameters=parameters)
+        name = run_name(parameters)  # which it takes when it begins: told now, it can be found by it
+        found = client.create_flow_run_from_deployment(found.deployment_id, parameters=parameters, name=name)
     else:
         client.set_flow_run_state(found.id, AwaitingRetry(), force=True)
     return f"{_begun(client, found.id)} {found.name}"
