@@ -39,7 +39,7 @@ def main() -> None:
     options.scratch.mkdir(parents=True, exist_ok=True)
     _check_space(options)
     done: list[Measurement] = []
-    print(_row(*HEADER, *STAGES), flush=True)
+    print(row(*HEADER, *STAGES), flush=True)
     for minutes in options.minutes:
         with tempfile.TemporaryDirectory(dir=options.scratch, prefix="bench-memory-") as folder:
             done.append(measure(*_clip(options, Path(folder) / "clip"), minutes, Path(folder)))
@@ -53,14 +53,12 @@ def main() -> None:
 
 def measure(video: Path, audio: Path, minutes: float, folder: Path, *options: str) -> Measurement:
     """Loop the clip to ``minutes`` and run the flow on it, with everything it writes in ``folder``."""
-    loop("-map 0:v:0 -c copy", video, minutes, folder / "video.mp4")
-    loop("-map 0:a:0 -c pcm_s16le", audio, minutes, folder / "voice.wav")
     command = [
-        Path(sys.executable).with_name("lipsync"), "sync", folder / "video.mp4", folder / "voice.wav",
+        Path(sys.executable).with_name("lipsync"), "sync", *looped(video, audio, minutes, folder),
         "-o", folder / "out.mp4", "--engine", "warp", "--work-dir", folder / "work", "--report", folder / "report.json",
         *options,
     ]  # fmt: skip
-    before = _cpu_seconds()
+    before = children_cpu_seconds()
     with (folder / "log").open("w+") as log:
         run = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         with MemoryWatch(run.pid) as watch:
@@ -68,7 +66,9 @@ def measure(video: Path, audio: Path, minutes: float, folder: Path, *options: st
         if run.returncode:
             log.seek(0)
             sys.exit(f"lipsync ended with {run.returncode} after {minutes:g} min of video:\n{log.read()[-4000:]}")
-    return Measurement(minutes, watch.peak_rss_mib, _cpu_seconds() - before, read_report(folder / "report.json"))
+    return Measurement(
+        minutes, watch.peak_rss_mib, children_cpu_seconds() - before, read_report(folder / "report.json")
+    )
 
 
 def speed(one: Measurement) -> float:
@@ -76,8 +76,26 @@ def speed(one: Measurement) -> float:
     return one.report.frames / one.report.seconds
 
 
-def loop(options: str, source: Path, minutes: float, out: Path) -> None:
-    """Repeat ``source`` without a gap until ``minutes`` are full."""
+def looped(video: Path, audio: Path, minutes: float, folder: Path) -> tuple[Path, Path]:
+    """Both repeated without a gap until ``minutes`` are full, as files in ``folder``."""
+    long_video, long_audio = folder / "video.mp4", folder / "voice.wav"
+    _loop("-map 0:v:0 -c copy", video, minutes, long_video)
+    _loop("-map 0:a:0 -c pcm_s16le", audio, minutes, long_audio)
+    return long_video, long_audio
+
+
+def children_cpu_seconds() -> float:
+    """Processor time of all processes that were started from here and have been waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def row(*cells: str) -> str:
+    """A line of a table."""
+    return " ".join(f"{cell:>8}" for cell in cells)
+
+
+def _loop(options: str, source: Path, minutes: float, out: Path) -> None:
     command = ["ffmpeg", "-nostdin", "-v", "error", "-stream_loop", "-1", "-i", source, "-t", str(minutes * 60)]
     subprocess.run([*command, *options.split(), out], check=True)
 
@@ -107,21 +125,12 @@ def _check_space(options: argparse.Namespace) -> None:
         sys.exit(f"{options.scratch} has {free_gib:.0f} GiB free, {needed_gib:.0f} are needed: give another --scratch")
 
 
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def _line(one: Measurement, first: Measurement) -> str:
     stages = [f"{one.report.stages[stage].seconds:.1f}" for stage in STAGES]
     ratio, cpu = f"{one.peak_mib / first.peak_mib:.3f}", f"{one.cpu_seconds:.0f}"
     milliseconds = f"{1000 * one.cpu_seconds / one.report.frames:.1f}"
     figures = [f"{one.peak_mib:.0f}", ratio, f"{speed(one):.1f}", cpu, milliseconds, f"{one.report.seconds:.1f}"]
-    return _row(f"{one.minutes:g}", *figures, *stages)
-
-
-def _row(*cells: str) -> str:
-    return " ".join(f"{cell:>8}" for cell in cells)
+    return row(f"{one.minutes:g}", *figures, *stages)
 
 
 if __name__ == "__main__":

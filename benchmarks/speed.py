@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.memory import ROOT, loop
+from benchmarks.memory import ROOT, children_cpu_seconds, looped, row
 
 INTERVAL_SECONDS = 0.1
 KINDS = ("flow", "server", "encoders", "decoders", "others", "unseen")
@@ -37,16 +37,14 @@ def main() -> None:
     """Run the job and the transcode for every length, and print a row for each."""
     options = _options()
     options.scratch.mkdir(parents=True, exist_ok=True)
-    print(_row("minutes", "seconds", "CPU s", *KINDS, "ffmpeg s", "CPU s", "ratio", "frames/s"), flush=True)
+    print(row("minutes", "seconds", "CPU s", *KINDS, "ffmpeg s", "CPU s", "ratio", "frames/s"), flush=True)
     for minutes in options.minutes:
         with tempfile.TemporaryDirectory(dir=options.scratch, prefix="bench-speed-") as folder:
             print(_measured(options, minutes, Path(folder)), flush=True)
 
 
 def _measured(options: argparse.Namespace, minutes: float, folder: Path) -> str:
-    video, voice = folder / "video.mp4", folder / "voice.wav"
-    loop("-map 0:v:0 -c copy", options.video, minutes, video)
-    loop("-map 0:a:0 -c pcm_s16le", options.audio, minutes, voice)
+    video, voice = looped(options.video, options.audio, minutes, folder)
     lipsync = Path(sys.executable).with_name("lipsync")
     job = cost_of(
         lipsync, "sync", video, voice, "-o", folder / "out.mp4", "--engine", "warp", "--work-dir", folder / "work",
@@ -56,14 +54,14 @@ def _measured(options: argparse.Namespace, minutes: float, folder: Path) -> str:
     frames = _frames(folder / "out.mp4")
     kinds = [f"{job.cpu_seconds[kind]:.1f}" for kind in KINDS]
     figures = [f"{plain.seconds:.1f}", f"{plain.total:.1f}", f"{job.total / plain.total:.2f}"]
-    return _row(
+    return row(
         f"{minutes:g}", f"{job.seconds:.1f}", f"{job.total:.1f}", *kinds, *figures, f"{frames / job.seconds:.1f}"
     )
 
 
 def cost_of(*command: object) -> Cost:
     """Run a command to its end; it is told on stderr why one fails, and ends the benchmark."""
-    began, before = time.monotonic(), _children_seconds()
+    began, before = time.monotonic(), children_cpu_seconds()
     process = psutil.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
     seen: dict[int, tuple[str, float]] = {}
     while process.poll() is None:
@@ -74,7 +72,7 @@ def cost_of(*command: object) -> Cost:
     cpu = defaultdict[str, float](float)
     for kind, seconds in seen.values():
         cpu[kind] += seconds
-    cpu["unseen"] = max(_children_seconds() - before - sum(cpu.values()), 0.0)
+    cpu["unseen"] = max(children_cpu_seconds() - before - sum(cpu.values()), 0.0)
     return Cost(time.monotonic() - began, cpu)
 
 
@@ -96,11 +94,6 @@ def _kind(words: list[str], is_root: bool) -> str:
     return "server" if any("prefect.server" in word for word in words) else "others"
 
 
-def _children_seconds() -> float:
-    times = psutil.Process().cpu_times()
-    return times.children_user + times.children_system
-
-
 def _frames(path: Path) -> int:
     asked = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-count_packets", "-of", "csv=p=0"]
     return int(subprocess.check_output([*asked, "-show_entries", "stream=nb_read_packets", path]).strip(b",\n"))
@@ -114,10 +107,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--segment-seconds", type=float, default=20, help="length of a segment (default: 20)")
     parser.add_argument("--scratch", type=Path, default=ROOT / "out", help="folder for temporary files (default: out)")
     return parser.parse_args()
-
-
-def _row(*cells: str) -> str:
-    return " ".join(f"{cell:>8}" for cell in cells)
 
 
 if __name__ == "__main__":

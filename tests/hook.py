@@ -2,9 +2,10 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from tests.serving import answering
 
 
 class Hook(HTTPServer):
@@ -35,11 +36,6 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def listening_hook() -> Iterator[Hook]:
     """A hook that answers while the context lasts."""
-    with Hook() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    hook = Hook()
+    with answering(hook):
+        yield hook

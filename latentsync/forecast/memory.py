@@ -3,8 +3,9 @@
 import psutil
 
 from latentsync.errors import InputError
+from latentsync.storage.throttle import MIB
 
-MIB, MIB_PER_GIB = 1024 * 1024, 1024
+MIB_PER_GIB = 1024
 # Upper bounds of process trees with their temporary server, measured: 927 and 995 MiB with one and two tasks at a
 # time of 640x640, 1155 and 1241 of 1920x1080, 1794 with one of 3840x2160.
 BASE_MIB = 860  # Python, torch, the face mesh, Prefect's server

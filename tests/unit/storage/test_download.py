@@ -15,6 +15,7 @@ from latentsync.storage import fs, web
 from latentsync.storage.download import download, file_name
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.web import PatientStream
+from tests.serving import answering
 
 pytestmark = pytest.mark.slow
 
@@ -85,13 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
+    serving = Server()
+    with answering(serving):
         yield serving
         serving.stop.set()
-        serving.shutdown()
-        thread.join()
 
 
 def test_a_file_comes_whole_and_is_its_owners(server: Server, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.serving import answering
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -30,15 +32,11 @@ class Hub:
     def running(self) -> Iterator["Hub"]:
         server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.go_on.set()
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with answering(server):
+            try:
+                yield self
+            finally:
+                self.go_on.set()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
