@@ -19,6 +19,7 @@ class Job(Record):
     timeline: Timeline
     output: str
     settings: Settings
+    syncnet: Artefact | None = None  # weights of SyncNet, where something is measured with them
 
     @property
     def source(self) -> str:

@@ -90,6 +90,13 @@ class ScoreSettings(Group):
     max_flicker: float = Field(default=4.0, ge=0, description="Grey levels of change that the source has not")
     max_jitter: float = Field(default=20.0, ge=0, description="Trembling of the lips, per mille of the face's height")
     min_face_share: float = Field(default=0.9, ge=0, le=1, description="Share of frames in which a face is seen again")
+    syncnet: Location = Field(
+        default="",
+        description="Weights of SyncNet (the published syncnet_v2.model), path or URL, to measure LSE-D and LSE-C; "
+        "empty: they are not measured",
+    )
+    max_lse_d: float = Field(default=10.0, ge=0, description="SyncNet's distance of lips and voice, with syncnet")
+    min_lse_c: float = Field(default=3.0, ge=0, description="SyncNet's confidence that they go together, with syncnet")
 
 
 class MarkSettings(Group):

@@ -9,6 +9,7 @@ from latentsync.errors import BelowGate
 from latentsync.job import Job, Plan
 from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Score, Verdict, is_better, shortfalls
+from tasks.prepare import sound
 from tasks.results import Done
 from tasks.run import Run
 from tasks.segments import generate, render, score
@@ -28,11 +29,12 @@ class Gate:
         self._faces, self._renders = faces, renders
         self._scores: list[Score] = []
         self._limits = job.settings.score
+        self._sound = later(sound.submit(job)) if job.syncnet else None
 
     def look_at(self, segment: Segment) -> None:
         """Score a segment that was submitted to be rendered."""
         if self._limits.gate != "off":
-            self._scores.append(later(score.submit(self._job, self._plan, segment, self._renders[segment.index])))
+            self._scores.append(self._score(segment, self._renders[segment.index]))
 
     def pass_or_retry(self) -> None:
         """Judge all segments, when they are done. Raises ``BelowGate`` with ``score.gate = fail``."""
@@ -69,10 +71,7 @@ class Gate:
         """One more attempt at all that is still below; the segments that became better."""
         segments = [self._plan.segments[index] for index, verdict in verdicts.items() if verdict.below]
         faces = {each.index: later(generate.submit(job, self._plan, self._voice, each)) for each in segments}
-        scores = {
-            each.index: later(score.submit(self._job, self._plan, each, self._render(each, faces[each.index])))
-            for each in segments
-        }
+        scores = {each.index: self._score(each, self._render(each, faces[each.index])) for each in segments}
         self._run.wait_for_all()
         better = set()
         for index, found in scores.items():
@@ -85,6 +84,9 @@ class Gate:
             else:
                 verdicts[index] = old.model_copy(update={"generated_again": attempt})
         return better
+
+    def _score(self, segment: Segment, rendered: Artefact) -> Score:
+        return later(score.submit(self._job, self._plan, segment, rendered, self._sound))
 
     def _render(self, segment: Segment, faces: Artefact) -> Artefact:
         before = self._plan.before(segment)

@@ -16,6 +16,7 @@ from latentsync.faces.track import build_track
 from latentsync.forecast.memory import tasks_that_fit
 from latentsync.forecast.space import space_of
 from latentsync.job import Job, Plan
+from latentsync.media.audio import extract_mono_16k
 from latentsync.media.conform import prepare_video
 from latentsync.media.decode import read_rgb
 from latentsync.media.loudness import frame_loudness_db
@@ -23,6 +24,7 @@ from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
 from latentsync.segments.plan import aligned_mouths, plan_segments, plan_windows, write_segments
+from latentsync.segments.syncnet.weights import syncnet_weights
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
 from latentsync.storage import disks
@@ -57,18 +59,19 @@ def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -
     refuse_bad_request(video, audio, output, settings)
     disks.limit(output, disk_of(settings, output))
     limits, complete = UrlLimits.of(settings.run), settings.timing.min_complete_percent
-    sound = _kept(workspace, probe_audio(local_file(audio, workspace, limits), complete))
+    heard = _kept(workspace, probe_audio(local_file(audio, workspace, limits), complete))
     rate, conformed = settings.timing.rate, workspace.root / "conformed"
     picture = _kept(workspace, prepare_video(local_file(video, workspace, limits), rate, conformed, complete))
-    timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
+    timeline = plan_timeline(picture, heard, settings.timing.if_audio_longer, settings.timing.if_video_longer)
     tasks_that_fit(settings.run.max_rss_gib, picture.width_px, picture.height_px)
     job = Job(
         video=picture,
-        audio=sound,
+        audio=heard,
         original_sound=_original_sound(picture, timeline, settings),
         timeline=timeline,
         output=output,
         settings=settings,
+        syncnet=syncnet_weights(settings.score, workspace, limits),
     )
     space = space_of(job)
     log.info("the job writes at least: %s", space)
@@ -89,6 +92,17 @@ def voice(out: Path, progress: Progress, job: Job) -> None:
     with engine_on_gpu(job.settings, lambda: progress.note("waits for a GPU")) as engine:
         progress.note("")
         extract_voice(job, engine, out)
+
+
+def sound_key(job: Job) -> list[object]:
+    """The sound alone."""
+    return [sound_part(job.audio), computed_by()]
+
+
+@file_stage("sound", sound_key, ".wav")
+def sound(out: Path, progress: Progress, job: Job) -> None:
+    """The voice as 16 kHz mono, for those who hear some seconds of it."""
+    extract_mono_16k(job.audio, out)
 
 
 def faces_key(job: Job, chunk: Chunk) -> list[object]:

@@ -9,6 +9,7 @@ from latentsync.media.container import refuse_no_file
 from latentsync.media.encode import encoder_works
 from latentsync.publishing.report import sidecar_of
 from latentsync.publishing.writer import check_destination
+from latentsync.segments.syncnet.weights import refuse_bad_weights
 from latentsync.settings import Settings
 from latentsync.stitching.sign import check_signing
 from latentsync.storage.locations import is_url, local_path, same_file, shown
@@ -29,6 +30,7 @@ def refuse_at_once(video: str, audio: str, output: str, settings: Settings) -> N
         _check_report_dir(settings.run.report_dir)
     if settings.run.runner == "threads":
         settings.engine.spec.check(settings.engine.own)
+        refuse_bad_weights(settings.score)
 
 
 def refuse_bad_request(video: str, audio: str, output: str, settings: Settings) -> None:

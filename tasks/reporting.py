@@ -61,8 +61,8 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         width=job.video.width_px,
         height=job.video.height_px,
         engine=job.settings.engine.name,
-        settings=job.settings.model_dump(mode="json", exclude={"run": True}),  # where, not what; may hold secrets
-        versions={name: version for name, version in computed_by(*LIBRARIES).items() if version},
+        settings=job.settings.model_dump(mode="json", exclude={"run": True, "score": {"syncnet"}}),  # may hold secrets
+        versions=_versions(job),
         seconds=round(time.monotonic() - run.began, 3),
         peak_rss_mib=_largest(peaks.rss_mib, [took.peak_rss_mib for took in _took(run)]) or 0,
         peak_gpu_mib=_largest(peaks.gpu_mib, [took.peak_gpu_mib for took in _took(run)]),
@@ -80,6 +80,12 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
             for segment in plan.segments
         ],
     )
+
+
+def _versions(job: Job) -> dict[str, str]:
+    """Of what computes; of a network that only measures, the digest of its weights."""
+    known = {name: version for name, version in computed_by(*LIBRARIES).items() if version}
+    return {**known, "syncnet": job.syncnet.sha256} if job.syncnet else known
 
 
 def _took(run: Run) -> list[Took]:

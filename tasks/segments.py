@@ -10,6 +10,7 @@ from latentsync.segments.generate import generate_clip
 from latentsync.segments.render_clip import render_clip, render_directly
 from latentsync.segments.score import score_clip
 from latentsync.segments.silence import is_speaking
+from latentsync.segments.syncnet.stretch import heard_samples, measured_frames
 from latentsync.segments.verdict import Score
 from latentsync.segments.windows import touching
 from tasks.keys import computed_by, frames_part, track_part, video_part
@@ -97,7 +98,9 @@ def render(
     render_clip(job, plan, segment, clip, previous, out, progress.frames)
 
 
-def score_key(job: Job, plan: Plan, segment: Segment, rendered: Artefact) -> list[object]:
+def score_key(
+    job: Job, plan: Plan, segment: Segment, rendered: Artefact, sound: Artefact | None = None
+) -> list[object]:
     """The rendered clip, the source's frames and faces there, and the voice as far as it is heard there."""
     here, loudness = slice(segment.start, segment.end), plan.open_loudness()
     arrays = (plan.open_opacity()[here], loudness[here], is_speaking(loudness)[here])
@@ -108,13 +111,24 @@ def score_key(job: Job, plan: Plan, segment: Segment, rendered: Artefact) -> lis
         [segment.start, segment.end, rendered.sha256],
         [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays],
         computed_by("numpy", "scipy", "opencv-contrib-python", "mediapipe"),
+        *_seen_by_syncnet(job, plan, segment, sound),
     ]
 
 
+def _seen_by_syncnet(job: Job, plan: Plan, segment: Segment, sound: Artefact | None) -> list[object]:
+    """The weights and what they hear; nothing without them, so that scores made before there were any are found."""
+    if not job.syncnet or not sound:
+        return []
+    samples = heard_samples(job, measured_frames(job, plan, segment), sound)
+    return [job.syncnet.sha256, hashlib.sha256(samples.tobytes()).hexdigest(), computed_by("torch")]
+
+
 @stage("score-{segment.index:03d}", score_key)
-def score(work: Work, job: Job, plan: Plan, segment: Segment, rendered: Artefact) -> Score:
+def score(
+    work: Work, job: Job, plan: Plan, segment: Segment, rendered: Artefact, sound: Artefact | None = None
+) -> Score:
     """How good the finished frames of one segment are. Raises as ``score_clip`` does."""
-    return score_clip(job, plan, segment, rendered, work.progress.frames)
+    return score_clip(job, plan, segment, rendered, work.progress.frames, sound)
 
 
 def _clip(faces: Artefact, segment: Segment) -> ClipFile:

@@ -25,6 +25,7 @@ from latentsync.job import Job
 from latentsync.media.encode import encoder_works
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.media.timeline import plan_timeline
+from latentsync.segments.syncnet.weights import refuse_bad_weights
 from latentsync.settings import Settings
 from latentsync.storage.download import local_file
 from latentsync.storage.fs import UrlLimits
@@ -90,7 +91,7 @@ def _faces(looks: list[Look], slots: np.ndarray, sampling: Sampling) -> Faces:
 
 def _cost(job: Job, looks: list[Look], sampling: Sampling, faces: Faces) -> tuple[Cost | None, list[str]]:
     """The cost, where it can be told, and why the job cannot succeed."""
-    problems = [reason for check in (_engine, _encoder, _memory) if (reason := check(job))]
+    problems = [reason for check in (_engine, _encoder, _memory, _syncnet) if (reason := check(job))]
     if not faces.usable_share:
         return None, [*problems, _no_face(job, looks)]
     try:
@@ -134,6 +135,14 @@ def _engine(job: Job) -> str:
     try:
         engine.spec.check(engine.own)
     except LipsyncError as error:
+        return str(error)
+    return ""
+
+
+def _syncnet(job: Job) -> str:
+    try:
+        refuse_bad_weights(job.settings.score)
+    except WeightsError as error:
         return str(error)
     return ""
 

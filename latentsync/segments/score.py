@@ -14,6 +14,7 @@ from latentsync.records import Artefact, Segment, VideoInfo
 from latentsync.segments.lips import LIPS, watch_lips
 from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
 from latentsync.segments.source import Source
+from latentsync.segments.stretches import longest_run, middle_of
 from latentsync.segments.sync import lip_leak, sync
 from latentsync.segments.texture import Texture
 from latentsync.segments.verdict import Score
@@ -22,8 +23,15 @@ TEXTURE_FRAMES = 25  # compared with the source: reading it twice for all frames
 OPAQUE = 255
 
 
-def score_clip(job: Job, plan: Plan, segment: Segment, clip: Artefact, on_frame: Callable[[int], None]) -> Score:
-    """Measure the rendered ``clip`` of frames ``[segment.start, segment.end)``.
+def score_clip(
+    job: Job,
+    plan: Plan,
+    segment: Segment,
+    clip: Artefact,
+    on_frame: Callable[[int], None],
+    sound: Artefact | None = None,
+) -> Score:
+    """Measure the rendered ``clip`` of frames ``[segment.start, segment.end)``; LSE with the ``sound``, a 16 kHz WAV.
 
     Raises InputError or InternalError when the clip cannot be read.
     """
@@ -35,6 +43,7 @@ def score_clip(job: Job, plan: Plan, segment: Segment, clip: Artefact, on_frame:
         seen = _compared(frames, source, segment, longest_run(opacity == OPAQUE), texture)
         lips = watch_lips(_counted(seen, on_frame), _matrices(job, source, segment), size, load_detector("mediapipe"))
     offset, correlation, leak = _heard(job, plan, segment, lips.opening)
+    distance, confidence = _lse(job, plan, segment, source, video, sound)
     return Score(
         offset_frames=offset,
         correlation=_short(correlation),
@@ -44,15 +53,9 @@ def score_clip(job: Job, plan: Plan, segment: Segment, clip: Artefact, on_frame:
         flicker=_short(texture.flicker),
         jitter=_short(jitter(lips.points[pasted])),
         face_share=_short(float(lips.seen[pasted].mean()) if pasted.any() else None),
+        lse_d=_short(distance),
+        lse_c=_short(confidence),
     )
-
-
-def longest_run(wanted: np.ndarray) -> tuple[int, int]:
-    """The longest half-open range of ``wanted`` (N,) bool; empty when there is none."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
-    runs = edges.reshape(-1, 2)
-    start, end = runs[np.argmax(runs[:, 1] - runs[:, 0])] if len(runs) else (0, 0)
-    return int(start), int(end)
 
 
 def jitter(points: np.ndarray) -> float | None:
@@ -81,6 +84,16 @@ def _heard(
     return offset, correlation, lip_leak(speaking, opening, margin)
 
 
+def _lse(
+    job: Job, plan: Plan, segment: Segment, source: Source, video: VideoInfo, sound: Artefact | None
+) -> tuple[float | None, float | None]:
+    if not job.syncnet or not sound:
+        return None, None
+    from latentsync.segments.syncnet.clip import clip_lse  # torch, which a job by warp does without
+
+    return clip_lse(job, plan, segment, source, video, job.syncnet, sound)
+
+
 def _matrices(job: Job, source: Source, segment: Segment) -> np.ndarray:
     """(N, 2, 3): where each frame's face is; 0 where none was found or, after the voice, looked for."""
     matrices = source.rows(segment.start, segment.end)["matrix"].copy()
@@ -92,8 +105,7 @@ def _compared(
     frames: Iterator[Frame], source: Source, segment: Segment, run: tuple[int, int], texture: Texture
 ) -> Generator[Frame]:
     """Pass the frames on; those in the middle of ``run`` are compared with the source's."""
-    first = max(run[0], (run[0] + run[1] - TEXTURE_FRAMES) // 2)
-    last = min(run[1], first + TEXTURE_FRAMES)
+    first, last = middle_of(run, TEXTURE_FRAMES)
     rows = source.rows(segment.start, segment.end)
     with closing(source.read_frames(segment.start + first, segment.start + last)) as originals:
         for index, frame in enumerate(frames):

@@ -15,6 +15,8 @@ class Score(Record):
     flicker: float | None = None  # change between frames that the source has not, grey levels
     jitter: float | None = None  # of the lips: mean second difference, per mille of the face crop's height
     face_share: float | None = None  # of the pasted frames, those in which a detector sees a face
+    lse_d: float | None = None  # SyncNet's distance of lips and voice, where its weights are given
+    lse_c: float | None = None  # by how much that is below the distance of a voice that is shifted
 
     def __str__(self) -> str:
         known = self.model_dump(exclude_none=True)
@@ -48,6 +50,8 @@ def shortfalls(score: Score, limits: ScoreSettings) -> tuple[str, ...]:
         ("flicker", score.flicker, limits.max_flicker, 1),
         ("jitter", score.jitter, limits.max_jitter, 1),
         ("face_share", score.face_share, limits.min_face_share, -1),
+        ("lse_d", score.lse_d, limits.max_lse_d, 1),
+        ("lse_c", score.lse_c, limits.min_lse_c, -1),
     ]
     return tuple(
         f"{name} {figure:g} ({'at most' if sign > 0 else 'at least'} {limit:g})"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from flows.lipsync import lipsync
 from latentsync.engines.settings import ENGINES
@@ -13,6 +14,8 @@ from latentsync.engines.warp.engine import WarpEngine
 from latentsync.engines.warp.spec import WARP, WarpSettings
 from latentsync.errors import BelowGate
 from latentsync.publishing.report import SegmentReport
+from latentsync.segments.syncnet import stretch
+from latentsync.segments.syncnet.network import SyncNet
 from latentsync.settings import Settings
 from tests.conftest import Clip
 
@@ -56,8 +59,12 @@ DICE = replace(
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(ENGINES, "_specs", dict(ENGINES._specs))
     ENGINES.register(DICE)
+    torch.manual_seed(4)
+    torch.save(SyncNet().state_dict(), tmp_path / "syncnet_v2.model")
+    monkeypatch.setattr(stretch, "SECONDS", 0.4)
     groups = {
         "engine": {"name": "dice"},
+        "score": {"syncnet": str(tmp_path / "syncnet_v2.model"), "max_lse_d": 1e6, "min_lse_c": 0},
         "segments": {"segment_seconds": 4.6, "silence": "generate"},
         "run": {"work_dir": str(tmp_path / "work"), "retries": 0},
     }
@@ -82,6 +89,8 @@ def test_shuffled_audio_is_below_the_gate_and_another_seed_takes_its_place(
     assert any("correlation" in what or "offset" in what for what in bad.below)
     assert good.below == ()
     assert bad.generated_again == 0
+    assert bad.score.lse_d
+    assert good.score.lse_c is not None
 
     again = run(demo_clip, gated(settings, "retry"), tmp_path / "retried.mp4")
     mended, same = (segment.verdict for segment in again)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 
 import cv2
@@ -14,7 +15,7 @@ from latentsync.segments.syncnet.mfcc import mfcc
 from latentsync.segments.syncnet.network import FACE_PX, FRAMES, MFCC_ROWS, SyncNet
 
 SHIFT_FRAMES = 15  # looked at, early and late
-BATCH = 8
+BATCH = 2  # more are no faster, and take memory
 MFCC_ROWS_PER_FRAME = 4  # at 25 frames/s
 CROP_MARGIN = 0.4  # of half the face's side: around it, twice below, as the published evaluation cuts
 
@@ -26,12 +27,13 @@ def lse(network: SyncNet, faces: Iterable[np.ndarray], samples: np.ndarray) -> t
     the median of the means less the smallest.
     """
     voice = torch.from_numpy(mfcc(samples).T.astype(np.float32))
-    seen = _embed(network.see, map(_see, _windows(faces)))
-    count = min(len(seen), (voice.shape[1] - MFCC_ROWS) // MFCC_ROWS_PER_FRAME + 1)
-    if count < 1:
-        return None
-    starts = range(0, count * MFCC_ROWS_PER_FRAME, MFCC_ROWS_PER_FRAME)
-    heard = _embed(network.hear, (voice[None, :, start : start + MFCC_ROWS] for start in starts))
+    with _one_thread():
+        seen = _embed(network.see, map(_see, _windows(faces)))
+        count = min(len(seen), (voice.shape[1] - MFCC_ROWS) // MFCC_ROWS_PER_FRAME + 1)
+        if count < 1:
+            return None
+        starts = range(0, count * MFCC_ROWS_PER_FRAME, MFCC_ROWS_PER_FRAME)
+        heard = _embed(network.hear, (voice[None, :, start : start + MFCC_ROWS] for start in starts))
     means = mean_distances(seen[:count], heard)
     return float(means.min()), float(means.median() - means.min())
 
@@ -61,6 +63,17 @@ def face_crop(frame: Frame, box: np.ndarray) -> np.ndarray:
     around = (inside[1] - top, bottom - inside[3], inside[0] - left, right - inside[2])
     rgb = cv2.copyMakeBorder(rgb, *around, cv2.BORDER_CONSTANT, value=(110, 110, 110))
     return cv2.resize(rgb, (FACE_PX, FACE_PX))[:, :, ::-1]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As many tasks as cores score side by side: more threads would only wait for each other, at full load."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _windows(faces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -16,6 +16,10 @@ FACE_PX = 224
 FRAMES = 5  # that the network sees together
 MFCC_ROWS = 20  # that it hears with them: 0.2 s
 
+REMEDY = "give the published syncnet_v2.model, or leave score.syncnet empty"
+# What torch raises for files that are something else, or cut off.
+UNREADABLE = (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError)
+
 # (channels, kernel, stride, padding, (kernel, stride, padding) of the maximum after it)
 LIP_LAYERS = (
     (96, (5, 7, 7), (1, 2, 2), (0, 0, 0), ((1, 3, 3), (1, 2, 2), (0, 0, 0))),
@@ -70,7 +74,7 @@ def _head() -> nn.Sequential:
 def load_syncnet(weights: Path) -> SyncNet:
     """The network with the weights of a file, kept for the next segment. Raises ``WeightsError``."""
     if not weights.is_file():
-        raise WeightsError(f"score.syncnet {weights}: no such file; it is the published syncnet_v2.model")
+        raise WeightsError(f"score.syncnet {weights}: no such file; {REMEDY}")
     return _load(weights, file_sha256(weights))
 
 
@@ -78,12 +82,21 @@ def load_syncnet(weights: Path) -> SyncNet:
 def _load(weights: Path, _sha256: str) -> SyncNet:
     try:
         tensors = torch.load(weights, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise WeightsError(f"score.syncnet {weights} holds no readable tensors ({error}); fetch it again") from error
+    except UNREADABLE as error:  # whose text would tell how to load it without safety
+        size = f"{weights.stat().st_size} bytes"
+        raise WeightsError(f"score.syncnet {weights} ({size}) holds no readable tensors; {REMEDY}") from error
     with torch.device("meta"):
         network = SyncNet()
-    found = mismatches(network.state_dict(), tensors) if isinstance(tensors, dict) else ["no tensors by name"]
+    is_named = isinstance(tensors, dict) and all(isinstance(tensor, Tensor) for tensor in tensors.values())
+    given, expected = (_without_counts(each) for each in (tensors if is_named else {}, network.state_dict()))
+    found = mismatches(expected, given)
     if found:
-        raise WeightsError(f"score.syncnet {weights} does not fit SyncNet: {'; '.join(found)}; give syncnet_v2.model")
-    network.load_state_dict(tensors, assign=True)
+        raise WeightsError(f"score.syncnet {weights} does not fit SyncNet: {'; '.join(found)}; {REMEDY}")
+    counts = {name: torch.zeros((), dtype=torch.long) for name in network.state_dict().keys() - expected.keys()}
+    network.load_state_dict({**given, **counts}, assign=True)
     return network.float().eval().requires_grad_(False)
+
+
+def _without_counts(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without how many batches were learned from, which files of before PyTorch 0.4.1 lack and nothing here asks."""
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}

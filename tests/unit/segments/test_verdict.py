@@ -4,8 +4,9 @@ from latentsync.segments.verdict import Score, Verdict, is_better, shortfalls
 from latentsync.settings import ScoreSettings
 
 GOOD = Score(
-    offset_frames=1, correlation=0.8, lip_leak=0.0, seam=1.0, sharpness=0.9, flicker=1.0, jitter=5.0, face_share=1.0
-)
+    offset_frames=1, correlation=0.8, lip_leak=0.0, seam=1.0, sharpness=0.9, flicker=1.0, jitter=5.0, face_share=1.0,
+    lse_d=7.0, lse_c=7.0,
+)  # fmt: skip
 LIMITS = ScoreSettings()
 
 
@@ -29,6 +30,8 @@ def test_a_figure_that_nobody_has_is_not_judged():
         ({"flicker": 9.0}, "flicker 9 (at most 4)"),
         ({"jitter": 30.0}, "jitter 30 (at most 20)"),
         ({"face_share": 0.5}, "face_share 0.5 (at least 0.9)"),
+        ({"lse_d": 12.0}, "lse_d 12 (at most 10)"),
+        ({"lse_c": 1.5}, "lse_c 1.5 (at least 3)"),
     ],
 )
 def test_each_figure_has_its_limit_and_says_it(change, told):

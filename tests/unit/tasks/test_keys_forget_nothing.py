@@ -3,6 +3,7 @@
 A new setting that is in neither fails here: put it into a key, or say in ``WITHOUT_EFFECT`` why it needs none.
 """
 
+import wave
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 from latentsync.faces.track import TRACK_DTYPE
 from latentsync.job import Plan
 from latentsync.media.timeline import plan_timeline
-from latentsync.records import Chunk, Segment
+from latentsync.records import Artefact, Chunk, Segment
 from latentsync.segments.plan import write_segments
 from latentsync.settings import ScoreSettings, Settings
 from tasks import finish, prepare, segments
@@ -34,7 +35,7 @@ WITHOUT_EFFECT = {
     "engine.latentsync.compile",
     "engine.latentsync.gpu_high_watermark_gib",
     "engine.latentsync.gpu_low_watermark_gib",
-    *(f"score.{name}" for name in ScoreSettings.model_fields),  # segments are judged when they are made
+    *(f"score.{name}" for name in ScoreSettings.model_fields),  # they judge afterwards; syncnet: see the last test
 }
 OTHER = {
     "engine.name": "latentsync-1.5",
@@ -47,6 +48,7 @@ OTHER = {
     "mark.certificate": "certificate.pem",
     "score.max_lip_leak": 0.5,
     "score.min_face_share": 0.5,
+    "score.syncnet": "syncnet_v2.model",
 }
 
 
@@ -86,8 +88,8 @@ def _other_number(field: Any) -> float:
     return base + 1 if not high or base + 1 <= high[0] else base - 1
 
 
-def keys(world: World) -> dict[str, str]:
-    """Key of every kept stage of a job with the world's settings; earlier results are always the same."""
+def given_by(world: World) -> dict[str, Any]:
+    """What stages get in a job with the world's settings; earlier results are always the same."""
     job = world.job()
     timing = job.settings.timing
     video = job.video.model_copy(update={"fps": timing.rate or job.video.fps})
@@ -103,11 +105,16 @@ def keys(world: World) -> dict[str, str]:
         loudness=world.array("loudness.npy", np.zeros(160, np.float32)),
         cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
     )  # fmt: skip
-    given = {
+    return {
         "job": job, "plan": plan, "voice": world.array("voice.npy", world.voice_rows), "segment": SEGMENT,
         "chunk": Chunk(index=0, start=0, end=160), "chunks": [file], "track": plan.track, "faces": file,
-        "before": None, "earlier": None, "renders": [file], "rendered": file,
+        "before": None, "earlier": None, "renders": [file], "rendered": file, "sound": None,
     }  # fmt: skip
+
+
+def keys(world: World) -> dict[str, str]:
+    """Key of every kept stage."""
+    given = given_by(world)
     known = [stage for module in (prepare, segments, finish) for stage in vars(module).values()]
     stages = [stage for stage in known if isinstance(stage, Stage)]  # other tests have stages of the same names
     kept = [stage for stage in stages if stage.is_kept and set(stage.signature.parameters) <= set(given)]
@@ -148,3 +155,19 @@ def test_a_setting_is_in_a_key_or_said_to_change_nothing(world: World, path: str
     before = keys(world)
     world.settings = merged(world.settings, nested(path, other_value(path, field)))
     assert (keys(world) == before) == (path in WITHOUT_EFFECT)
+
+
+def test_the_score_depends_on_the_weights_of_syncnet_and_on_what_they_hear(world: World) -> None:
+    def key(weights: bytes, *, ending: bytes = b"", sample: bytes = b"\1") -> str:
+        path = world.folder / "sound.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", ""))
+            file.writeframes(2 * 16_000 * sample + bytes(3 * 32_000) + ending)
+        given = given_by(world)
+        job = given["job"].model_copy(update={"syncnet": world.file("syncnet_v2.model", weights)})
+        asked = {**given, "job": job, "sound": Artefact.of(path)}
+        return segments.score.key_of({name: asked[name] for name in segments.score.signature.parameters})
+
+    without = keys(world)["score"]
+    assert len({without, key(b"one"), key(b"other"), key(b"one", sample=b"\2")}) == 4
+    assert key(b"one") == key(b"one", ending=b"more")  # after the segment

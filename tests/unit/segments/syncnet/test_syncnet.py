@@ -1,5 +1,7 @@
 """SyncNet against computations of its own kind: loops over numpy arrays, no torch."""
 
+import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,15 @@ import pytest
 import torch
 
 from latentsync.errors import WeightsError
+from latentsync.records import Artefact, Segment
 from latentsync.segments.syncnet.distance import SHIFT_FRAMES, lse, mean_distances
 from latentsync.segments.syncnet.mfcc import mfcc
 from latentsync.segments.syncnet.network import FACE_PX, LIP_LAYERS, VOICE_LAYERS, SyncNet, load_syncnet
+from latentsync.segments.syncnet.stretch import frames_at_its_rate, heard_samples, measured_frames
+from latentsync.segments.syncnet.weights import refuse_bad_weights
+from latentsync.settings import ScoreSettings
+from tests.synthetic import ffmpeg
+from tests.unit.tasks.test_keys import World
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +74,7 @@ def maximum(x: np.ndarray, kernel: tuple, stride: tuple, padding: tuple) -> np.n
     return seen.max(axis=tuple(range(x.ndim, seen.ndim)))
 
 
+@pytest.mark.slow
 def test_towers_are_what_a_computation_by_hand_gives(network: SyncNet) -> None:
     random = np.random.default_rng(1)
     faces, voice = random.integers(0, 256, (3, 5, FACE_PX, FACE_PX)), random.normal(0, 5, (1, 13, 20))
@@ -113,19 +122,53 @@ def test_a_shift_of_the_voice_is_where_the_distance_is_smallest() -> None:
 def test_too_little_has_no_distance(network: SyncNet) -> None:
     faces = [np.zeros((FACE_PX, FACE_PX, 3), np.uint8)] * 4
     assert lse(network, faces, np.zeros(16_000, np.int16)) is None
-    distance, confidence = lse(network, faces * 2, np.zeros(8_000, np.int16)) or (0, -1)
+    distance, confidence = lse(network, [*faces, faces[0]], np.zeros(8_000, np.int16)) or (0, -1)
     assert distance > 0
     assert confidence >= 0
 
 
+@pytest.mark.slow
 def test_weights_load_strictly(network: SyncNet, tmp_path: Path) -> None:
     whole, part = tmp_path / "syncnet_v2.model", tmp_path / "part.model"
     torch.save(network.state_dict(), whole, _use_new_zipfile_serialization=False)  # as the published file is
     loaded = load_syncnet(whole)
     assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in network.state_dict().items())
-    torch.save({"netfclip.0.weight": torch.zeros(2)}, part)
-    with pytest.raises(WeightsError, match=r"does not fit SyncNet: .* missing"):
+    older = {name: tensor for name, tensor in network.state_dict().items() if "num_batches" not in name}
+    torch.save(older, whole)  # before 0.4.1, PyTorch did not count batches
+    assert all(torch.equal(load_syncnet(whole).state_dict()[name], tensor) for name, tensor in older.items())
+    older["netfclip.0.weight"] = older["netfclip.0.weight"][:4]
+    torch.save(older, part)
+    with pytest.raises(WeightsError, match=r"does not fit SyncNet: 1 of another shape: netfclip.0.weight 4x512"):
         load_syncnet(part)
-    part.write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="holds no readable tensors"):
-        load_syncnet(part)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04" * 40, pickle.dumps([1], 2)])
+def test_a_file_of_anything_else_is_refused_with_the_remedy(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "weights.model"
+    file.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"weights.model .*; give the published syncnet_v2.model"):
+        load_syncnet(file)
+
+
+def test_weights_that_are_missing_or_wrong_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    missing = tmp_path / "none.model"
+    with pytest.raises(WeightsError, match=r"none.model: no such file; give the published"):
+        refuse_bad_weights(ScoreSettings(syncnet=str(missing)))
+    refuse_bad_weights(ScoreSettings(syncnet=str(missing), gate="off"))  # nothing is measured
+
+
+def test_it_sees_and_hears_some_seconds_of_the_longest_stretch_of_new_faces(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.opacity[:20] = 0
+    job, plan = world.job(), world.plan()
+    segment = Segment(index=0, start=0, end=160, clip_end=160)
+    assert measured_frames(job, plan, segment) == (27, 152)  # 125 frames in the middle of 20..160
+    ffmpeg("-f", "lavfi", "-i", "aevalsrc=0.5*t/7:d=6.4:s=16000", tmp_path / "sound.wav")
+    heard = heard_samples(job, (27, 152), Artefact.of(tmp_path / "sound.wav"))
+    assert (len(heard), heard[0]) == (125 * 640, pytest.approx(32768 * 0.5 * 27 / 25 / 7, abs=1))
+
+
+@pytest.mark.parametrize(("fps", "first"), [("25", [0, 1, 2, 3, 4]), ("50", [0, 2, 4, 6, 8]), ("24", [0, 0, 1, 2, 3])])
+def test_frames_come_at_the_rate_that_it_has_learned(fps: str, first: list[int]) -> None:
+    shown = frames_at_its_rate(int(4 * Fraction(fps)), Fraction(fps))
+    assert (len(shown), shown[:5].tolist()) == (100, first)
