@@ -39,6 +39,7 @@ class Gate:
     def pass_or_retry(self) -> None:
         """Judge all segments, when they are done. Raises ``BelowGate`` with ``score.gate = fail``."""
         verdicts = {index: self._verdict(found) for index, found in enumerate(self._scores)}
+        self._run.verdicts = verdicts
         below = {index: verdict.below for index, verdict in verdicts.items() if verdict.below}
         if below and self._limits.gate == "fail":
             raise BelowGate(below)
@@ -47,7 +48,6 @@ class Gate:
         for index, verdict in verdicts.items():
             if verdict.below or verdict.generated_again:
                 log.warning("segment %d: %s", index, verdict)
-        self._run.verdicts.update(verdicts)
 
     def _retry(self, verdicts: dict[int, Verdict]) -> None:
         """Generate what is below again with other seeds; render what is kept, and those after it that blend with it."""

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from prefect.context import FlowRunContext
@@ -64,8 +65,8 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         settings=job.settings.model_dump(mode="json", exclude={"run": True, "score": {"syncnet"}}),  # may hold secrets
         versions=_versions(job),
         seconds=round(time.monotonic() - run.began, 3),
-        peak_rss_mib=_largest(peaks.rss_mib, [took.peak_rss_mib for took in _took(run)]) or 0,
-        peak_gpu_mib=_largest(peaks.gpu_mib, [took.peak_gpu_mib for took in _took(run)]),
+        peak_rss_mib=peak_rss_mib(run, peaks) or 0,
+        peak_gpu_mib=peak_gpu_mib(run, peaks),
         stages=stages,
         work_mib=round(work_mib, 1) or None,
         work_mib_per_minute=round(work_mib / float(job.timeline.frames / job.timeline.fps) * 60, 1) or None,
@@ -88,11 +89,21 @@ def _versions(job: Job) -> dict[str, str]:
     return {**known, "syncnet": job.syncnet.sha256} if job.syncnet else known
 
 
+def peak_rss_mib(run: Run, peaks: MemoryPeaks) -> float | None:
+    """Largest resident memory of a process tree or worker of the run, so far."""
+    return _largest(peaks.rss_mib, [took.peak_rss_mib for took in _took(run)])
+
+
+def peak_gpu_mib(run: Run, peaks: MemoryPeaks) -> float | None:
+    """Largest GPU memory of the same; None without a GPU."""
+    return _largest(peaks.gpu_mib, [took.peak_gpu_mib for took in _took(run)])
+
+
 def _took(run: Run) -> list[Took]:
     """Of tasks in other processes: the peaks of this one are watched, and those of tasks are its life's."""
     if not run.is_elsewhere:
         return []
-    return [item.result.took for item in run.submitted.values() if item.result and run.made(item)]
+    return [item.result.took for item in list(run.submitted.values()) if item.result and run.made(item)]
 
 
 def _largest(peak: float | None, others: list[int | None]) -> float | None:
@@ -100,7 +111,8 @@ def _largest(peak: float | None, others: list[int | None]) -> float | None:
     return round(max(known), 1) if known else None
 
 
-def _written_bytes(run: Run, tasks: list[Submitted]) -> int:
+def written_bytes(run: Run, tasks: Iterable[Submitted]) -> int:
+    """Size of the work files that the run has made."""
     return sum(file.size_bytes for item in tasks if run.made(item) for file in run.files_of(item))
 
 
@@ -123,7 +135,7 @@ def _stages(run: Run, peaks: dict[str, float], expected: dict[str, int]) -> dict
             cached=sum(not run.made(item) for item in tasks),
             peak_rss_mib=_largest(peaks.get(name), []),
             expected_mib=_mib(expected.get(name)),
-            written_mib=_mib(_written_bytes(run, tasks)),
+            written_mib=_mib(written_bytes(run, tasks)),
         )
         for name, tasks in items.items()
     }

@@ -40,6 +40,8 @@ class Took(Record):
     worker: str  # host, or host and GPU
     peak_rss_mib: int  # of the worker's process, so far
     peak_gpu_mib: int | None = None
+    gpu_seconds: float | None = None  # with a GPU, or a share of one, to itself
+    gpu_memory_steps: int | None = None  # times that GPU memory ran out
 
 
 class Done(Record, Generic[R]):

@@ -81,7 +81,7 @@ class Run:
         self.workspace = Workspace.at(settings.run.work_dir)
         self.folder = run_folder(settings.run.work_dir, self.id)
         self.submitted: dict[str, Submitted] = {}
-        self.verdicts: dict[int, Verdict] = {}  # by segment, once they have passed the gate
+        self.verdicts: dict[int, Verdict] = {}  # by segment, once the gate has judged them
         self.tallies: dict[str, Tally] = {}  # by stage, in the order of the flow
         self._items: dict[int, Submitted] = {}  # by the id of their future
         self._ending = threading.Lock()

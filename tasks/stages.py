@@ -25,6 +25,7 @@ from prefect.states import State
 from prefect.transactions import get_transaction
 
 from configs.loader import disk_of
+from latentsync.engines.gpu_use import gpu_use
 from latentsync.errors import InputError, InternalError, TransientError
 from latentsync.job import Job
 from latentsync.records import Artefact, Record, file_sha256
@@ -138,7 +139,7 @@ class Stage(Generic[P, R]):
                 return made
         progress = Progress.of_task(settings.run.work_dir)
         job = next((value for value in given.values() if isinstance(value, Job)), None)
-        with progress.telling(), place(job, lambda: progress.note(NO_PLACE)):
+        with gpu_use() as gpu, progress.telling(), place(job, lambda: progress.note(NO_PLACE)):
             progress.note("")
             value = self._body(Work(progress, key, job, self.name), **given)
         took = Took(
@@ -149,6 +150,8 @@ class Stage(Generic[P, R]):
             worker=worker_name(),
             peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             peak_gpu_mib=_peak_gpu_mib(),
+            gpu_seconds=gpu.seconds and round(gpu.seconds, 3),
+            gpu_memory_steps=gpu.memory_steps,
         )
         return Done(value=value, took=took)
 

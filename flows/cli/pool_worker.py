@@ -17,10 +17,12 @@ from prefect.client.orchestration import get_client
 from prefect.workers.process import ProcessWorker
 
 from flows.cli.console import console
+from flows.cli.metrics_server import metrics_of_runs
 from tasks.leaving import RUN_ID, queue_again
 from tasks.run import STOP_SECONDS
 
 GRACE_SECONDS = STOP_SECONDS + 12.0  # then a run's process is killed; a service manager must wait for longer
+_at_end = contextlib.ExitStack()
 
 
 def pool_worker(
@@ -29,8 +31,13 @@ def pool_worker(
     *,
     name: Annotated[str, Parameter(help="Name in the UI; empty: one of its own")] = "",
     limit: Annotated[PositiveInt | None, Parameter(help="Runs side by side; empty: as the deployments say")] = None,
+    metrics: Annotated[
+        str,
+        Parameter(help="Address for Prometheus to read the runs' figures at, such as 127.0.0.1:9464; empty: none"),
+    ] = "",
 ) -> None:
     """Take runs from a work pool. SIGTERM and Ctrl-C give them back to their queues, and end it."""
+    _at_end.enter_context(metrics_of_runs(metrics))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     worker = ProcessWorker(work_pool_name=pool, name=name or None, limit=limit)
@@ -43,6 +50,7 @@ def _stop(number: int, _frame: object) -> NoReturn:
         signal.signal(other, signal.SIG_IGN)
     count = stop_runs()
     console.print(f"stopped by {signal.Signals(number).name}: {count} runs given back", soft_wrap=True)
+    _at_end.close()
     os._exit(0)
 
 

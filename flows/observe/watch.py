@@ -1,8 +1,9 @@
 """Everything that looks at a run while it goes on: memory, progress, artifacts."""
 
 import contextlib
+import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from flows.observe.artifacts import Artifacts, tolerant
 from flows.observe.cancelling import CancelWatch
@@ -15,6 +16,7 @@ from tasks.reporting import MemoryPeaks
 from tasks.run import Run
 
 MEMORY_SECONDS = 2.0  # between samples: each costs milliseconds of CPU per process
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client: the pool-worker that serves the figures sets it
 PICTURES = ".pictures"  # in the folder of a run: pictures for the UI, when nobody says where else
 
 
@@ -29,11 +31,16 @@ class Watch:
     def __enter__(self) -> Self:
         self._stack.enter_context(self._memory)
         self._artifacts = self._stack.enter_context(Artifacts(self._run))
-        self._following = self._stack.enter_context(Following(self._run, self._artifacts, CancelWatch(self._run)))
+        listeners = [self._artifacts, CancelWatch(self._run)]
+        if os.environ.get(METRICS_FOLDER):
+            from flows.observe.metrics import Metrics  # imported when wanted: it decides then where figures go
+
+            listeners.append(self._stack.enter_context(Metrics(self._run, lambda: self.memory_peaks)))
+        self._following = self._stack.enter_context(Following(self._run, *listeners))
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     @property
     def memory_peaks(self) -> MemoryPeaks:

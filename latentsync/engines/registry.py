@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from latentsync.engines.gpu_queue import gpu_place, visible_gpus
+from latentsync.engines.gpu_use import holding
 from latentsync.engines.protocol import Engine
 from latentsync.engines.settings import EngineSettings
 from latentsync.records import file_sha256
@@ -63,7 +64,8 @@ def engine_on_gpu(settings: Settings, on_wait: Callable[[], None]) -> Iterator[E
     if not uses_gpu(settings.engine) or not (gpus := visible_gpus()):
         yield load_engine(settings.engine)
         return
-    with gpu_place(gpus, settings.run.jobs_per_gpu, on_wait) as gpu:
+    places = settings.run.jobs_per_gpu
+    with gpu_place(gpus, places, on_wait) as gpu, holding(1 / places):
         yield load_engine(settings.engine, gpu)
 
 

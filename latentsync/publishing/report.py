@@ -48,6 +48,10 @@ class TaskReport(Record):
     worker: str | None = Field(default=None, description="Host, or host and GPU")
     peak_rss_mib: Mib | None = Field(default=None, description="Of the worker's process, so far")
     peak_gpu_mib: Mib | None = None
+    gpu_seconds: Seconds | None = Field(default=None, description="With a GPU, or a share of one, to itself")
+    gpu_memory_steps: int | None = Field(
+        default=None, ge=0, description="Times that GPU memory ran out, after which less was done at a time"
+    )
 
 
 class SegmentReport(Record):

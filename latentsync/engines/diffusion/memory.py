@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 
+from latentsync.engines.gpu_use import count_memory_step
 from latentsync.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Ladder:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+        count_memory_step()
         self._free()
         clean_up("medium")  # outside the handler: the traceback held the tensors of the attempt
         return None

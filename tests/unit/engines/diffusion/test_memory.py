@@ -13,6 +13,7 @@ from latentsync.engines.diffusion.memory import (
     Workload,
     workload_that_fits,
 )
+from latentsync.engines.gpu_use import gpu_use
 from latentsync.errors import TransientError
 
 ALL = Workload(windows=4, vae_frames=8, split_guidance=False)
@@ -36,8 +37,10 @@ class ShortOfMemory:
 def test_freeing_caches_is_tried_first():
     work = ShortOfMemory(fits=ALL, failures_before=1)
     ladder = Ladder(ALL)
-    assert ladder.run(work) == "done"
+    with gpu_use() as use:
+        assert ladder.run(work) == "done"
     assert work.tried == [ALL, ALL]
+    assert use.memory_steps == 1
 
 
 @pytest.mark.slow
