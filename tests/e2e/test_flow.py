@@ -14,6 +14,7 @@ from tests.e2e.jobs import made, run
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRAMES = 230  # 9.2 s of voice at 25 fps
+SHORT = {"segment_seconds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -91,20 +92,20 @@ def test_a_damaged_face_clip_is_made_again_alone(
     assert (tmp_path / "mended.mp4").read_bytes() == first[1].read_bytes()
 
 
-def test_a_segment_that_fails_leaves_the_others_done(clip: Clip, tmp_path: Path) -> None:
+def test_a_segment_that_fails_leaves_the_others_done(short_clip: Clip, tmp_path: Path) -> None:
     work_dir, output = tmp_path / "work", tmp_path / "out.mp4"
-    report = run(clip, work_dir, output)
+    report = run(short_clip, work_dir, output, segments=SHORT)
     victim = sorted(work_dir.glob("*/render/*.mp4"))[1]
     for path in work_dir.glob("*/render/*.mp4"):
         path.unlink()
     (victim / "in the way").mkdir(parents=True)  # its render cannot get its name
     output.write_text("old")
     with pytest.raises(SegmentsFailed, match=f"1 tasks failed.*render-001: {victim} is in the way"):
-        run(clip, work_dir, output)
+        run(short_clip, work_dir, output, segments=SHORT)
     assert output.read_text() == "old"
 
     (victim / "in the way").rmdir()
     victim.rmdir()
-    mended = run(clip, work_dir, output)
+    mended = run(short_clip, work_dir, output, segments=SHORT)
     assert len(made(mended, "render")) == 1
     assert mended.frames == report.frames

@@ -15,6 +15,7 @@ from tests.e2e.jobs import made, run
 
 ROOT = Path(__file__).parents[2]
 SOURCE = "[0-9a-f]" * 16  # folder of a source in a workspace
+SHORT = {"segment_seconds": 1}
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -48,9 +49,9 @@ def test_the_same_files_elsewhere_are_the_same_work(clip: Clip, work_dir: Path, 
     assert made(run(copy, work_dir, tmp_path / "again.mp4"), "generate") == []
 
 
-def test_two_runs_at_once_make_each_file_once(clip: Clip, tmp_path: Path) -> None:
+def test_two_runs_at_once_make_each_file_once(short_clip: Clip, tmp_path: Path) -> None:
     work_dir, outputs = tmp_path / "work", [tmp_path / "a.mp4", tmp_path / "b.mp4"]
-    jobs = [_job_process(clip, work_dir, output) for output in outputs]
+    jobs = [_job_process(short_clip, work_dir, output) for output in outputs]
     seen: dict[Path, set[int]] = {}
     for job in jobs:
         while _runs(job):
@@ -75,7 +76,8 @@ def _job_process(clip: Clip, work_dir: Path, output: Path) -> subprocess.Popen[s
     """The job in a process of its own."""
     program = (
         "import sys, pathlib; from tests.conftest import Clip; from tests.e2e.jobs import run; "
-        "video, voice, work_dir, output = map(pathlib.Path, sys.argv[1:]); run(Clip(video, voice), work_dir, output)"
+        "video, voice, work_dir, output = map(pathlib.Path, sys.argv[1:]); "
+        f"run(Clip(video, voice), work_dir, output, segments={SHORT})"
     )
     command = [sys.executable, "-c", program, clip.video, clip.voice, work_dir, output]
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
@@ -84,17 +86,17 @@ def _job_process(clip: Clip, work_dir: Path, output: Path) -> subprocess.Popen[s
     )
 
 
-def test_without_the_cache_everything_is_made_again(clip: Clip, work_dir: Path, tmp_path: Path) -> None:
-    first = run(clip, work_dir, tmp_path / "first.mp4")
-    again = run(clip, work_dir, tmp_path / "again.mp4", run={"cache": False})
+def test_without_the_cache_everything_is_made_again(short_clip: Clip, work_dir: Path, tmp_path: Path) -> None:
+    first = run(short_clip, work_dir, tmp_path / "first.mp4", segments=SHORT)
+    again = run(short_clip, work_dir, tmp_path / "again.mp4", segments=SHORT, run={"cache": False})
     everything = [segment.index for segment in first.segments]
     assert made(again, "generate") == made(again, "render") == everything
     assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "first.mp4").read_bytes()
 
 
-def test_work_that_is_not_kept_goes_and_can_be_made_again(clip: Clip, tmp_path: Path) -> None:
+def test_work_that_is_not_kept_goes_and_can_be_made_again(short_clip: Clip, tmp_path: Path) -> None:
     for name in ("first.mp4", "again.mp4"):
-        report = run(clip, tmp_path / "work", tmp_path / name, run={"keep_work": False})
+        report = run(short_clip, tmp_path / "work", tmp_path / name, segments=SHORT, run={"keep_work": False})
         assert made(report, "generate") == made(report, "render") == [segment.index for segment in report.segments]
         left = {path.parent.name for path in (tmp_path / "work").glob(f"{SOURCE}/*/*") if path.is_file()}
         assert left.isdisjoint({"generate", "render", "join"})

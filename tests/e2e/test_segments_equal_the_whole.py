@@ -11,9 +11,12 @@ from latentsync.settings import Settings
 from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
 from tasks.segments import generate
 from tests.conftest import Clip
+from tests.e2e.media import cut
 from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
 
 pytestmark = pytest.mark.slow
+
+SECONDS = 4.4
 
 
 def face_clips(
@@ -38,20 +41,20 @@ def face_clips(
 
 @pytest.mark.parametrize("windows_per_batch", [None, 1, 3], ids=["warp", "latentsync", "latentsync, 3 windows a batch"])
 def test_face_clips_of_segments_equal_those_of_the_whole(
-    windows_per_batch: int | None, clip: Clip, tmp_path: Path
+    windows_per_batch: int | None, demo_clip: Clip, tmp_path: Path
 ) -> None:
-    engine: dict = {"name": "warp"}
+    clip, engine = cut(demo_clip, tmp_path, SECONDS), {"name": "warp"}
     if windows_per_batch:
         weights = write_tiny_weights(tmp_path / "weights")
         own = {"weights": str(weights), "device": "cpu", "steps": 2, "windows_per_batch": windows_per_batch}
         engine = {"name": "latentsync", "latentsync": own}
     job, whole_plan, whole = face_clips(clip, tmp_path / "work", 1000, engine)
-    _, parts_plan, parts = face_clips(clip, tmp_path / "work", 2, engine)
+    _, parts_plan, parts = face_clips(clip, tmp_path / "work", SECONDS / 4, engine)
     assert len(whole_plan.segments) == 1
     assert len(parts_plan.segments) >= 4
     assert sorted(whole) == sorted(parts) == list(range(job.timeline.frames))
     assert sum(len(versions) > 1 for versions in parts.values()) == 16 * (len(parts_plan.segments) - 1)
-    assert len({face.tobytes() for (face,) in whole.values()}) > 200  # they do speak
+    assert len({face.tobytes() for (face,) in whole.values()}) > 0.8 * len(whole)  # they do speak
     for frame, (face,) in whole.items():
         for version in parts[frame]:
             np.testing.assert_array_equal(version, face, err_msg=f"frame {frame}")

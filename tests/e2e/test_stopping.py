@@ -45,13 +45,13 @@ def _lives(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-def command(clip: Clip, tmp_path: Path) -> Iterator[Command]:
+def command(short_clip: Clip, tmp_path: Path) -> Iterator[Command]:
     """One that makes faces and renders."""
     work = tmp_path / "work"
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_PROFILE": "ephemeral"}
     environment.pop("PREFECT_API_URL", None)
     process = psutil.Popen(
-        [BIN / "lipsync", "sync", clip.video, clip.voice, "-o", tmp_path / "out.mp4", "--work-dir", work,
+        [BIN / "lipsync", "sync", short_clip.video, short_clip.voice, "-o", tmp_path / "out.mp4", "--work-dir", work,
          "--segment-seconds", "2", "--workers", "1"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         preexec_fn=_hear_ctrl_c,

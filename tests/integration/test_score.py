@@ -25,7 +25,7 @@ from latentsync.segments.verdict import Score, shortfalls
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
 from tests.conftest import Clip
-from tests.synthetic import ffmpeg
+from tests.synthetic import H264, ffmpeg
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ class Studio:
     def __init__(self, folder: Path, clip: Clip) -> None:
         self.folder = folder
         video = folder / "video.mp4"
-        ffmpeg("-i", clip.video, "-t", str(SECONDS), "-an", "-c", "copy", video)
+        ffmpeg("-i", clip.video, "-t", str(SECONDS), "-an", "-vf", "scale=320:320", *H264, video)
         self.video = probe_video(video, Fraction(25))
         scale, frames = read_rgb(self.video, 0, self.video.frames, 640)
         find_faces(frames, scale, load_detector("mediapipe"), folder / "faces.npy")
