@@ -36,7 +36,7 @@ def track_part(job: Job, plan: Plan, start: int, end: int) -> str:
 
 def alignment_part(alignment: Alignment) -> list[object]:
     """Where faces shall lie; nothing for LatentSync's way, so that tracks made before there was another are found."""
-    return [] if alignment == LATENTSYNC_ALIGNMENT else [alignment.points]
+    return [] if alignment.points == LATENTSYNC_ALIGNMENT.points else [alignment.points]
 
 
 def frames_part(job: Job, start: int, end: int) -> str:

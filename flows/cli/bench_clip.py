@@ -40,7 +40,7 @@ class BenchClip:
     """A raw 1080x1920 clip on disk with a face that sways a little, its track and its windows."""
 
     def __init__(self, folder: Path, frames: int, resolution_px: int, alignment: Alignment) -> None:
-        self.frames, self.resolution_px = frames, resolution_px
+        self.frames, self.resolution_px, self.alignment = frames, resolution_px, alignment
         self._raw = np.memmap(folder / "clip.yuv", np.uint8, "w+", shape=(RAW_FRAMES, LAYOUT.frame_bytes))
         random = np.random.default_rng(1)
         for raw in self._raw:
@@ -61,7 +61,8 @@ class BenchClip:
         """The clip as the generate stage sees it."""
         windows = [(start, min(start + WINDOW_FRAMES, self.frames)) for start in range(0, self.frames, WINDOW_FRAMES)]
         opacity = np.full(self.frames, 255, np.uint8)
-        return Source(self.read, np.arange, self.track, np.array(windows, np.int32), opacity, self.resolution_px)
+        grid = np.array(windows, np.int32)
+        return Source(self.read, np.arange, self.track, grid, opacity, self.resolution_px, self.alignment)
 
     def first(self, windows: int) -> "BenchClip":
         """Its first windows, as a clip."""
@@ -78,7 +79,7 @@ class BenchClip:
     def face(self, index: int) -> np.ndarray:
         """The aligned face of one frame."""
         with closing(self.read(index, index + 1)) as frames:
-            return align_face(next(frames), self.track[index]["matrix"], self.resolution_px)
+            return align_face(next(frames), self.track[index]["matrix"], self.resolution_px, self.alignment)
 
 
 def random_voice(engine: Engine, frames: int, out: Path) -> None:
@@ -104,7 +105,7 @@ def measure_path(clip: BenchClip, session: Session, engine: Engine, warm_up_fram
     """Generate and paste all frames of the clip; pasting works beside the engine, as a render task does."""
     began, at = time.perf_counter(), []
     frames, pending = clip.read(0, clip.frames), deque()
-    paster = FacePaster(clip.resolution_px)
+    paster = FacePaster(clip.resolution_px, clip.alignment)
     with ThreadPoolExecutor(1) as pasting:
         for face in generate_faces(clip.source(), session, 0, clip.frames, engine.windows_per_batch):
             matrix = clip.track[len(at)]["matrix"]
@@ -120,12 +121,12 @@ def measure_path(clip: BenchClip, session: Session, engine: Engine, warm_up_fram
 
 def time_frames(clip: BenchClip, frames: int = 48) -> dict[str, float]:
     """Milliseconds per frame of the parts that run on the CPU."""
-    rows, paster = clip.track[:frames], FacePaster(clip.resolution_px)
+    rows, paster = clip.track[:frames], FacePaster(clip.resolution_px, clip.alignment)
     faces = [clip.face(0)]
 
     def align() -> None:
         for frame, row in zip(clip.read(0, frames), rows, strict=True):
-            faces[0] = align_face(frame, row["matrix"], clip.resolution_px)
+            faces[0] = align_face(frame, row["matrix"], clip.resolution_px, clip.alignment)
 
     def paste() -> None:
         for frame, row in zip(clip.read(0, frames), rows, strict=True):

@@ -1,7 +1,8 @@
 """Face alignment: a similarity transform per frame, and the upright face crop that engines see.
 
 Two spaces lie behind a source frame: the *crop* (420x560 at 512), which ``matrix`` maps source pixels
-to, and the *aligned* face (R x R), the crop resized. Pixel centres are whole numbers in all of them.
+to, and the *aligned* face (R x R), the crop resized. Pixel centres are whole numbers in all of them. An alignment
+that is not ``through_crop`` goes from one to the other without making the crop.
 """
 
 from itertools import accumulate
@@ -65,26 +66,38 @@ def similarity_matrices(points: np.ndarray, resolution: int, alignment: Alignmen
     return np.stack(rows, axis=1).reshape(-1, 2, 3)
 
 
+def aligned_matrix(matrix: np.ndarray, resolution: int) -> np.ndarray:
+    """Source pixels -> pixels of the aligned R x R face, (2, 3), from ``matrix``, which maps them to the crop."""
+    scale = resolution / np.array(crop_size(resolution))
+    return np.column_stack([matrix[:, :2] * scale[:, None], (matrix[:, 2] + 0.5) * scale - 0.5])
+
+
 def to_aligned(points: np.ndarray, matrix: np.ndarray, resolution: int) -> np.ndarray:
     """Source pixels -> pixels of the aligned R x R face, (..., 2) float64."""
-    crop = points @ matrix[:, :2].T + matrix[:, 2]
-    return (crop + 0.5) * resolution / np.array(crop_size(resolution)) - 0.5
+    place = aligned_matrix(matrix, resolution)
+    return points @ place[:, :2].T + place[:, 2]
 
 
-def align_face(frame: Frame, matrix: np.ndarray, resolution: int) -> np.ndarray:
-    """The aligned face of a planar frame, (R, R, 3) uint8 RGB; each sample is interpolated only once.
+def align_face(
+    frame: Frame, matrix: np.ndarray, resolution: int, alignment: Alignment = LATENTSYNC_ALIGNMENT
+) -> np.ndarray:
+    """The aligned face of a planar frame, (R, R, 3) uint8 RGB.
 
     The planes are warped before the conversion, so the cost does not depend on the face's size.
     """
     layout = frame.layout
     grey = layout.from_rgb @ (OUTSIDE, OUTSIDE, OUTSIDE, 1)
-    sizes = [(0, 0), *[(layout.chroma_shift_x, layout.chroma_shift_y)] * 2]
+    shifts = [(0, 0), *[(layout.chroma_shift_x, layout.chroma_shift_y)] * 2]
+    crop = alignment.through_crop
+    place, size = (
+        (matrix, crop_size(resolution)) if crop else (aligned_matrix(matrix, resolution), (resolution, resolution))
+    )
     planes = [
-        warp_crop(plane, _on_plane(matrix, *shifts), resolution, level)
-        for plane, shifts, level in zip(frame.planes(), sizes, grey, strict=True)
+        _warped(plane, _on_plane(place, *shift), size, level)
+        for plane, shift, level in zip(frame.planes(), shifts, grey, strict=True)
     ]
-    rgb = cv2.transform(cv2.merge(planes), layout.to_rgb.astype(np.float32))
-    return resize_crop(cv2.convertScaleAbs(rgb), resolution)  # saturates 10 and 12 bit to 0..255
+    rgb = cv2.convertScaleAbs(cv2.transform(cv2.merge(planes), layout.to_rgb.astype(np.float32)))
+    return resize_crop(rgb, resolution) if crop else rgb  # 10 and 12 bit are saturated to 0..255
 
 
 def warp_crop(picture: np.ndarray, matrix: np.ndarray, resolution: int, outside: float = OUTSIDE) -> np.ndarray:
@@ -92,8 +105,7 @@ def warp_crop(picture: np.ndarray, matrix: np.ndarray, resolution: int, outside:
 
     Rounds to the nearest grey level, where the reference truncates and so darkens by half a level.
     """
-    size, border = crop_size(resolution), (outside,) * 3
-    return cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+    return _warped(picture, matrix, crop_size(resolution), outside)
 
 
 def resize_crop(crop: np.ndarray, resolution: int) -> np.ndarray:
@@ -118,6 +130,10 @@ def moved(matrix: np.ndarray, region: Region) -> np.ndarray:
     """``matrix`` for pixel positions counted from the region's top left corner."""
     offset = matrix[:, :2] @ (region.left, region.top)
     return np.column_stack([matrix[:, :2], matrix[:, 2] + offset])
+
+
+def _warped(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], outside: float) -> np.ndarray:
+    return cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 3)
 
 
 def _on_plane(matrix: np.ndarray, shift_x: int, shift_y: int) -> np.ndarray:

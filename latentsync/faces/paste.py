@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from latentsync.faces.align import Region, crop_size, face_region, moved
+from latentsync.faces.align import Region, aligned_matrix, crop_size, face_region, moved
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.media.frames import Frame
 
 SEAM_PX = 2  # eroded from the crop's edge, where bilinear sampling mixes in the outside
@@ -16,8 +17,9 @@ SAMPLE_TYPES = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}
 class FacePaster:
     """Pastes aligned faces of one resolution; LatentSync's restoration, without leaving YUV."""
 
-    def __init__(self, resolution: int) -> None:
+    def __init__(self, resolution: int, alignment: Alignment = LATENTSYNC_ALIGNMENT) -> None:
         self.resolution = resolution
+        self.alignment = alignment
 
     def paste(self, frame: Frame, face: np.ndarray, matrix: np.ndarray, opacity: float = 1.0) -> Frame:
         """A new frame with ``face`` (R, R, 3) uint8 RGB where ``matrix`` (2, 3) found the old one.
@@ -28,7 +30,7 @@ class FacePaster:
         """
         layout = frame.layout
         region = face_region(matrix, self.resolution, layout.width, layout.height)
-        rgb, alpha = warped_face(crop_of(face), matrix, region)
+        rgb, alpha = self._placed(face, matrix, region)
         alpha = alpha * np.float32(opacity)
         colours = cv2.split(cv2.transform(rgb.astype(np.float32), layout.from_rgb.astype(np.float32)))
         pasted = frame.copy()
@@ -37,6 +39,12 @@ class FacePaster:
             part = plane[region.top >> y : -(-region.bottom >> y), region.left >> x : -(-region.right >> x)]
             part[:] = _blend(part, _block_mean(colour, x, y), _block_mean(alpha, x, y))
         return pasted
+
+    def _placed(self, face: np.ndarray, matrix: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
+        if self.alignment.through_crop:
+            return warped_face(crop_of(face), matrix, region)
+        mask = soft_mask(crop_size(self.resolution), matrix, region)
+        return _in_region(face, aligned_matrix(matrix, self.resolution), region), mask
 
 
 def crop_of(face: np.ndarray) -> np.ndarray:
@@ -55,9 +63,7 @@ def warped_face(crop: np.ndarray, matrix: np.ndarray, region: Region) -> tuple[n
 
     Returns RGB (h, w, 3) of the crop's type and alpha (h, w) float32 in 0..1.
     """
-    size, place = (region.width, region.height), moved(matrix, region)
-    rgb = cv2.warpAffine(crop, place, size, flags=TO_FRAME, borderMode=cv2.BORDER_REPLICATE)
-    return rgb, soft_mask(crop.shape[1::-1], matrix, region)
+    return _in_region(crop, matrix, region), soft_mask(crop.shape[1::-1], matrix, region)
 
 
 def soft_mask(size: tuple[int, ...], matrix: np.ndarray, region: Region) -> np.ndarray:
@@ -65,6 +71,12 @@ def soft_mask(size: tuple[int, ...], matrix: np.ndarray, region: Region) -> np.n
     crop = np.full(size[::-1], 255, np.uint8)
     inside = cv2.warpAffine(crop, moved(matrix, region), (region.width, region.height), flags=TO_FRAME)
     return _faded(cv2.erode(inside, np.ones((SEAM_PX, SEAM_PX), np.uint8)))
+
+
+def _in_region(picture: np.ndarray, matrix: np.ndarray, region: Region) -> np.ndarray:
+    """The region's pixels (h, w, 3) of a picture that ``matrix`` maps source pixels to."""
+    size = (region.width, region.height)
+    return cv2.warpAffine(picture, moved(matrix, region), size, flags=TO_FRAME, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _faded(inside: np.ndarray) -> np.ndarray:

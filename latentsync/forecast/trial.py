@@ -95,6 +95,7 @@ class _Stretch:
     def __init__(self, job: Job, start: int, frames: int, folder: Path) -> None:
         self.job, self.start, self.frames = job, start, frames
         self.resolution_px, self.direct = resolution_px(job.settings.engine), is_direct(job.settings.engine)
+        self.alignment = job.settings.engine.spec.alignment
         self.chunk, self.track = folder / "faces.npy", folder / "track.npy"
         self.features, self.faces, self.rendered = folder / "voice.npy", folder / "faces.mkv", folder / "render.mp4"
         self.spec = detector_spec(job.settings.faces.detector)
@@ -104,9 +105,8 @@ class _Stretch:
         scale, pictures = read_rgb(self.job.video, self.start, self.start + self.frames, self.spec.long_side_px)
         with closing(pictures):
             find_faces(pictures, scale, self.detector, self.chunk)
-        choice, alignment = self.job.settings.faces.target, self.job.settings.engine.spec.alignment
-        video = str(self.job.video.file.path)
-        build_track([self.chunk], choice, self.resolution_px, alignment, self.track, video)
+        choice, video = self.job.settings.faces.target, str(self.job.video.file.path)
+        build_track([self.chunk], choice, self.resolution_px, self.alignment, self.track, video)
 
     def voice(self) -> None:
         if not uses_gpu(self.job.settings.engine):
@@ -141,7 +141,7 @@ class _Stretch:
         track = np.load(self.track)
         grid = cover(runs(track, np.arange(self.frames)), np.ones(self.frames, bool), 1)
         opacity = np.where(track["face"], np.uint8(255), np.uint8(0))
-        return Source(self._read, np.arange, track, grid, opacity, self.resolution_px)
+        return Source(self._read, np.arange, track, grid, opacity, self.resolution_px, self.alignment)
 
     def _session(self, track: np.ndarray) -> Session:
         if uses_gpu(self.job.settings.engine):
@@ -153,7 +153,7 @@ class _Stretch:
 
         def read_face(index: int) -> np.ndarray:
             with closing(self._read(index, index + 1)) as frames:
-                return align_face(next(frames), track[index]["matrix"], size)
+                return align_face(next(frames), track[index]["matrix"], size, self.alignment)
 
         clip = ClipContext(mouth=mouth, read_face=read_face)
         return load_engine(self.job.settings.engine).session(self.features, self.job.timeline.fps, clip)

@@ -13,7 +13,7 @@ from latentsync.segments.source import Source
 def direct_frames(source: Source, session: Session, start: int, end: int) -> Generator[Frame]:
     """Yield the finished frames ``[start, end)``; of an engine that is ``direct`` the same bits as by face clips."""
     rows, opacity = source.rows(start, end), source.opacity[start:end]
-    paster = FacePaster(source.resolution_px)
+    paster = FacePaster(source.resolution_px, source.alignment)
     with closing(source.read_frames(start, end)) as frames:
         for position, (frame, row, share) in enumerate(zip(frames, rows, opacity, strict=True), start):
             if share:

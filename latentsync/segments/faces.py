@@ -57,7 +57,7 @@ def align_window(source: Source, frames: Iterator[Frame], start: int, end: int) 
     rows = source.rows(start, end)
     faces = np.empty((end - start, size, size, 3), np.uint8)
     for face, row in zip(faces, rows, strict=True):
-        face[:] = align_face(next(frames), row["matrix"], size)
+        face[:] = align_face(next(frames), row["matrix"], size, source.alignment)
     mouth = np.stack([to_aligned(row["mouth"], row["matrix"], size) for row in rows])
     return FaceWindow(start=start, faces=faces, mouth=mouth.astype(np.float32))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from latentsync.engines.protocol import ClipContext, Engine, Session
 from latentsync.faces.align import align_face
+from latentsync.faces.alignment import Alignment
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_range
 from latentsync.media.encode import FaceClipWriter
@@ -30,7 +31,7 @@ def generate_clip(
 
     ``on_frame`` hears the number of frames done. Raises ``InternalError`` when a count is off.
     """
-    source = Source.of(job, plan, engine.resolution_px)
+    source = Source.of(job, plan)
     session = session_of(job, plan, voice, engine)
     faces = generate_faces(source, session, segment.start, segment.clip_end, engine.windows_per_batch)
     frames = segment.clip_end - segment.start
@@ -45,16 +46,17 @@ def session_of(job: Job, plan: Plan, voice: Artefact, engine: Engine) -> Session
 
     def read_face(index: int) -> np.ndarray:
         # A frozen record has a hash, which pyright does not know.
-        return _face_of(job.video, plan.track, index, engine.resolution_px)  # pyright: ignore[reportArgumentType]
+        return _face_of(job.video, plan.track, index, engine.resolution_px, alignment)  # pyright: ignore[reportArgumentType]
 
+    alignment = job.settings.engine.spec.alignment
     clip = ClipContext(mouth=plan.open_mouth(), read_face=read_face)
     return engine.session(voice.path, job.timeline.fps, clip)
 
 
 @lru_cache(maxsize=2)  # every segment asks for the same one
-def _face_of(video: VideoInfo, track: Artefact, index: int, resolution_px: int) -> np.ndarray:
+def _face_of(video: VideoInfo, track: Artefact, index: int, resolution_px: int, alignment: Alignment) -> np.ndarray:
     matrix = np.load(track.path, mmap_mode="r")[index]["matrix"]
     with closing(read_range(video, index, index + 1)) as frames:
-        face = align_face(next(frames), matrix, resolution_px)
+        face = align_face(next(frames), matrix, resolution_px, alignment)
     face.flags.writeable = False
     return face

@@ -21,7 +21,7 @@ def render_frames(source: Source, segment: Segment, clip: ClipFile, previous: Cl
     both have the first ``overlap`` frames. Outside the pasted face a frame is the source's, bit for bit.
     """
     rows, opacity = source.rows(segment.start, segment.end), source.opacity[segment.start : segment.end]
-    paster = FacePaster(source.resolution_px)
+    paster = FacePaster(source.resolution_px, source.alignment)
     with ExitStack() as stack:
         frames = stack.enter_context(closing(source.read_frames(segment.start, segment.end)))
         faces = stack.enter_context(closing(blended_faces(segment, clip, previous)))

@@ -5,7 +5,6 @@ from contextlib import closing
 from pathlib import Path
 
 from latentsync.engines.protocol import Engine
-from latentsync.engines.registry import resolution_px
 from latentsync.job import Job, Plan
 from latentsync.media.encode import VideoClipWriter
 from latentsync.media.frames import Frame
@@ -26,7 +25,7 @@ def render_clip(
     on_frame: Callable[[int], None],
 ) -> None:
     """Write the finished frames ``[segment.start, segment.end)`` to ``out`` in the one lossy encode."""
-    source = Source.of(job, plan, resolution_px(job.settings.engine))
+    source = Source.of(job, plan)
     _encode(render_frames(source, segment, faces, previous), job, segment, out, on_frame)
 
 
@@ -40,7 +39,7 @@ def render_directly(
     on_frame: Callable[[int], None],
 ) -> None:
     """The same of an engine that is ``direct``, whose faces are made on the way."""
-    source, session = Source.of(job, plan, engine.resolution_px), session_of(job, plan, voice, engine)
+    source, session = Source.of(job, plan), session_of(job, plan, voice, engine)
     _encode(direct_frames(source, session, segment.start, segment.end), job, segment, out, on_frame)
 
 

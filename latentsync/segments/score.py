@@ -36,7 +36,7 @@ def score_clip(
     Raises InputError or InternalError when the clip cannot be read.
     """
     size = resolution_px(job.settings.engine)
-    source, video = Source.of(job, plan, size), _rendered(job, segment, clip)
+    source, video = Source.of(job, plan), _rendered(job, segment, clip)
     opacity = source.opacity[segment.start : segment.end]
     texture, pasted = Texture(size), opacity > 0
     with closing(read_range(video, 0, segment.frames)) as frames:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from latentsync.engines.registry import resolution_px
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.job import Job, Plan
 from latentsync.media.frames import Frame
 
@@ -19,9 +21,10 @@ class Source:
     windows: np.ndarray  # (W, 2) half-open output ranges in which faces are generated
     opacity: np.ndarray  # (N,) uint8: how much of the new face each output frame gets; 0: the source's pixels
     resolution_px: int
+    alignment: Alignment = LATENTSYNC_ALIGNMENT
 
     @classmethod
-    def of(cls, job: Job, plan: Plan, resolution_px: int) -> "Source":
+    def of(cls, job: Job, plan: Plan) -> "Source":
         """The source of a job as it is planned; its arrays are memory-mapped."""
         from latentsync.media.decode import read_timeline  # PyAV, which machines that only generate may lack
 
@@ -31,7 +34,8 @@ class Source:
             track=plan.open_track(),
             windows=plan.window_grid,
             opacity=plan.open_opacity(),
-            resolution_px=resolution_px,
+            resolution_px=resolution_px(job.settings.engine),
+            alignment=job.settings.engine.spec.alignment,
         )
 
     def rows(self, start: int, end: int) -> np.ndarray:

@@ -1,11 +1,13 @@
 """The warp engine's settings, and what the pipeline has to know about it."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from pydantic import Field
 
 from latentsync.engines.protocol import Engine
 from latentsync.engines.spec import EngineSpec
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.group import Group
 
 RESOLUTION_PX = 512
@@ -35,6 +37,8 @@ WARP = EngineSpec(
     rows_heard=rows_heard,
     load=_load,
     direct=True,
+    alignment=replace(LATENTSYNC_ALIGNMENT, through_crop=False),  # which would take longer than the rest of the engine
+    version=2,
     sees_whole_clip=True,  # the mouth at rest, and the inside of the widest one
     libraries=("numpy", "scipy", "opencv-contrib-python"),
 )

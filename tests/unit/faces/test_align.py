@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -11,9 +14,11 @@ from latentsync.faces.align import (
     to_aligned,
     warp_crop,
 )
-from latentsync.faces.alignment import Alignment
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.media.frames import region_rgb
 from tests.unit.faces.face_scene import TEMPLATE, face_matrix
+
+STRAIGHT = replace(LATENTSYNC_ALIGNMENT, through_crop=False)
 
 
 def test_aligning_planes_equals_aligning_rgb(frame):
@@ -25,8 +30,19 @@ def test_aligning_planes_equals_aligning_rgb(frame):
     assert difference.max() <= 6
 
 
-def test_outside_of_the_picture_is_grey(frame):
-    face = align_face(frame, face_matrix(centre=(10.0, 240.0), turn_degrees=0), 256)
+@pytest.mark.parametrize("resolution", [256, 512])
+def test_a_face_without_a_crop_lies_where_one_with_it_does(frame, resolution):
+    matrix = face_matrix(resolution=resolution)
+    once, twice = (align_face(frame, matrix, resolution, way).astype(float) for way in (STRAIGHT, LATENTSYNC_ALIGNMENT))
+    smooth = [cv2.GaussianBlur(face, (0, 0), resolution / 64) for face in (once, twice)]  # the noise is sampled apart
+    assert np.abs(smooth[0] - smooth[1]).max() < 2.5
+    moved_by = np.abs(np.roll(smooth[0], resolution // 64, axis=1) - smooth[1]).max()
+    assert moved_by > 2 * np.abs(smooth[0] - smooth[1]).max()
+
+
+@pytest.mark.parametrize("alignment", [LATENTSYNC_ALIGNMENT, STRAIGHT])
+def test_outside_of_the_picture_is_grey(frame, alignment):
+    face = align_face(frame, face_matrix(centre=(10.0, 240.0), turn_degrees=0), 256, alignment)
     assert np.abs(face[:, :60].astype(int) - OUTSIDE).max() <= 1
 
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from latentsync.faces import paste
 from latentsync.faces.align import align_face, face_region
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.faces.paste import FacePaster, crop_of, warped_face
 from latentsync.media.frames import Frame
 from tests.unit.faces.face_scene import face_matrix
@@ -47,9 +50,10 @@ def test_the_middle_is_the_new_face(frame):
         assert np.abs(plane[where].astype(float) - code).max() <= 1
 
 
-def test_pasting_the_own_face_is_neutral(frame):
-    matrix = face_matrix()
-    pasted = FacePaster(512).paste(frame, align_face(frame, matrix, 512), matrix)
+@pytest.mark.parametrize("through_crop", [True, False])
+def test_pasting_the_own_face_is_neutral(frame, through_crop):
+    matrix, alignment = face_matrix(), replace(LATENTSYNC_ALIGNMENT, through_crop=through_crop)
+    pasted = FacePaster(512, alignment).paste(frame, align_face(frame, matrix, 512, alignment), matrix)
     step = 2 ** (frame.layout.bit_depth - 8)
     inside = soft_mask(frame, matrix) > 0.99
     change = (pasted.y.astype(float) - frame.y)[inside] / step

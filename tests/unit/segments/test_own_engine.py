@@ -120,7 +120,7 @@ def test_the_engine_paints_what_is_spoken_and_the_pause_keeps_its_pixels(painter
     for face, is_new in zip(read_faces(clip.path, 0, 100), painted, strict=True):
         assert (face == (200 if is_new else 0)).all()
 
-    source = Source.of(job, job_plan, SIZE_PX)
+    source = Source.of(job, job_plan)
     faces = ClipFile(file=clip, start=0, end=segment.clip_end)
     brightness = []
     pairs = zip(
