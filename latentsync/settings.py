@@ -105,6 +105,12 @@ class MarkSettings(Group):
     metadata: bool = Field(
         default=True, description="Say in the file's metadata that a model altered it (IPTC's digital source type)"
     )
+    label: str = Field(
+        default="",
+        max_length=80,
+        pattern=r"^[ -~]*$",
+        description="Text shown in the lower left corner of every frame, such as 'Made with AI' (ASCII); empty: none",
+    )
     aigc_producer: str = Field(
         default="", description="Name or code of the producer, for the AIGC tag of GB 45438; empty: no such tag"
     )

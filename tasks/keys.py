@@ -60,4 +60,4 @@ def mark_part(job: Job) -> list[object]:
     """What is written of the origin, and who signs it; a signed manifest names the output too."""
     mark = job.settings.mark
     signer = mark.certificate and [file_sha256(mark.certificate), Path(job.output).name]
-    return [mark.model_dump(mode="json", exclude={"certificate", "key", "required"}), signer]
+    return [mark.model_dump(mode="json", exclude={"certificate", "key", "required", "label"}), signer]

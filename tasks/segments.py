@@ -60,6 +60,7 @@ def render_key(
 ) -> list[object]:
     """Frames, face clips and the encoder: no engine setting is in it, unless the faces are made here."""
     clips: object = [faces and faces.sha256, earlier and earlier.sha256]
+    label = job.settings.mark.label
     return [
         video_part(job.video),
         track_part(job, plan, segment.start, segment.end),
@@ -69,6 +70,7 @@ def render_key(
         _made_of(job, plan, voice, segment.start, segment.end) if voice else clips,
         job.settings.encode.model_dump(mode="json"),
         computed_by("numpy", "opencv-contrib-python"),
+        *([{"label": label}] if label else []),  # renders made before there were labels are found
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latentsync.engines.registry import uses_gpu
+from latentsync.engines.registry import is_direct, uses_gpu
 from latentsync.errors import InputError
 from latentsync.faces.detect import DETECTION_DTYPE
 from latentsync.faces.track import TRACK_DTYPE
@@ -17,12 +17,14 @@ from latentsync.forecast.voice import ranges
 from latentsync.job import Job
 from latentsync.media.loudness import frame_loudness_db
 from latentsync.segments.plan import plan_segments, window_grid
+from latentsync.segments.syncnet.stretch import FPS, SECONDS
 from latentsync.segments.windows import touching
 
 # Measured on two cores of a Xeon at 2.1 GHz; of a job of minutes, all of this together is a few per cent.
 START_CPU_SECONDS = 11.0  # imports, and Prefect's temporary server
 START_SECONDS = 8.0  # the same on the clock
 TASK_CPU_SECONDS = 0.15  # what Prefect does about a task
+SYNCNET_CPU_SECONDS = 0.06  # per frame that it looks at
 SOUND_CPU_SECONDS = 0.03  # per second of sound: decoded to be counted, coded as AAC
 BUSY = 0.8  # share of the cores that a job of several segments keeps busy
 BUSY_ALONE = 0.65  # a job of one segment: only ffmpeg works beside
@@ -61,12 +63,14 @@ def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Co
     chunks = -(-work.source_frames // CHUNK_FRAMES)
     cpu = (
         START_CPU_SECONDS
-        + TASK_CPU_SECONDS * (6 + chunks + 2 * segments)
+        + TASK_CPU_SECONDS * (6 + chunks + _tasks_of_a_segment(job) * segments)
         + SOUND_CPU_SECONDS * float(frames / job.timeline.fps)
         + trial.voice_seconds
         + trial.find.of(chunks, work.source_frames)
         + trial.generate.of(segments, work.generated_frames)
         + trial.render.of(segments, frames)
+        + trial.score.of(segments, frames)
+        + _syncnet_seconds(job, segments)
     )
     on_gpu = uses_gpu(job.settings.engine)
     gpu = (work.windows * bench.window_seconds if bench else None) if on_gpu else 0.0
@@ -87,6 +91,20 @@ def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Co
         price=None if gpu is None or price is None else round(gpu / 3600 * price, 4),
         basis=_basis(trial, bench if on_gpu else None, on_gpu),
     )
+
+
+def _tasks_of_a_segment(job: Job) -> int:
+    """Render, and generate and score where there are such tasks."""
+    return 1 + (not is_direct(job.settings.engine)) + (job.settings.score.gate != "off")
+
+
+def _syncnet_seconds(job: Job, segments: int) -> float:
+    """CPU seconds of LSE-D and LSE-C, where they are measured."""
+    score = job.settings.score
+    if score.gate == "off" or not score.syncnet:
+        return 0.0
+    looked_at = segments * min(FPS * SECONDS, float(job.timeline.frames / job.timeline.fps) * FPS / segments)
+    return SYNCNET_CPU_SECONDS * looked_at
 
 
 def _wall_seconds(job: Job, work: Work, cpu: float, bench: BenchFigure | None) -> float | None:

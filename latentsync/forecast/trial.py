@@ -26,6 +26,7 @@ from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.direct import direct_frames
 from latentsync.segments.faces import generate_faces
 from latentsync.segments.render import render_frames
+from latentsync.segments.score import look_at_clip, rendered_video
 from latentsync.segments.source import Source
 from latentsync.segments.voice import extract_voice
 from latentsync.segments.windows import cover
@@ -53,6 +54,7 @@ class Trial:
     find: StageCost
     generate: StageCost  # without a GPU's part; nothing for an engine that is direct
     render: StageCost
+    score: StageCost  # nothing where the gate is off; without SyncNet
     voice_seconds: float  # of the whole job
     face_bytes: float
     render_bytes: float
@@ -74,7 +76,7 @@ def try_stages(job: Job, start: int, folder: Path) -> Trial:
     available = job.video.frames - start
     few, many = (_Stretch(job, start, min(frames, available), folder) for frames in (FEW_FRAMES, FRAMES))
     voice = [_cpu(few.voice) for _ in range(2)][-1]
-    steps = ("find", "generate", "render")
+    steps = ("find", "generate", "render", "score")
     _, less, more = ([_cpu(getattr(source, step)) for step in steps] for source in (few, few, many))
     costs = [_cost(few.frames, one, many.frames, other) for one, other in zip(less, more, strict=True)]
     face_bytes, render_bytes = (file.stat().st_size / many.frames for file in (many.faces, many.rendered))
@@ -126,13 +128,23 @@ class _Stretch:
             for frame in self._finished():
                 out.write(frame)
 
+    def score(self) -> None:
+        if self.job.settings.score.gate == "off":
+            return
+        segment = self._segment
+        clip = rendered_video(self.job, segment, Artefact.of(self.rendered))
+        look_at_clip(self._source(), clip, segment, self.frames, lambda _: None, texture_frames=FEW_FRAMES)
+
+    @property
+    def _segment(self) -> Segment:
+        return Segment(index=0, start=0, end=self.frames, clip_end=self.frames)
+
     def _finished(self) -> Generator[Frame]:
         source = self._source()
         if self.direct:
             return direct_frames(source, self._session(source.track), 0, self.frames)
         clip = ClipFile(file=Artefact.of(self.faces), start=0, end=self.frames)
-        segment = Segment(index=0, start=0, end=self.frames, clip_end=self.frames)
-        return render_frames(source, segment, clip, None)
+        return render_frames(source, self._segment, clip, None)
 
     def _read(self, start: int, end: int) -> Generator[Frame]:
         return read_range(self.job.video, self.start + start, self.start + end)

@@ -8,9 +8,11 @@ from latentsync.engines.protocol import Engine
 from latentsync.job import Job, Plan
 from latentsync.media.encode import VideoClipWriter
 from latentsync.media.frames import Frame
+from latentsync.media.pixels import layout_of
 from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.direct import direct_frames
 from latentsync.segments.generate import session_of
+from latentsync.segments.label import Label
 from latentsync.segments.render import render_frames
 from latentsync.segments.source import Source
 
@@ -45,7 +47,9 @@ def render_directly(
 
 def _encode(frames: Generator[Frame], job: Job, segment: Segment, out: Path, on_frame: Callable[[int], None]) -> None:
     writer = VideoClipWriter(out, job.video, segment.frames, job.settings.encode)
+    text = job.settings.mark.label
+    label = Label(text, layout_of(job.video)) if text else None
     with closing(frames), writer as clip:
         for done, frame in enumerate(frames, 1):
-            clip.write(frame)
+            clip.write(label.on(frame) if label else frame)
             on_frame(done)

@@ -5,13 +5,12 @@ from contextlib import closing
 
 import numpy as np
 
-from latentsync.engines.registry import resolution_px
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_range
 from latentsync.media.frames import Frame
 from latentsync.records import Artefact, Segment, VideoInfo
-from latentsync.segments.lips import LIPS, watch_lips
+from latentsync.segments.lips import LIPS, Lips, watch_lips
 from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
 from latentsync.segments.source import Source
 from latentsync.segments.stretches import longest_run, middle_of
@@ -35,13 +34,9 @@ def score_clip(
 
     Raises InputError or InternalError when the clip cannot be read.
     """
-    size = resolution_px(job.settings.engine)
-    source, video = Source.of(job, plan), _rendered(job, segment, clip)
-    opacity = source.opacity[segment.start : segment.end]
-    texture, pasted = Texture(size), opacity > 0
-    with closing(read_range(video, 0, segment.frames)) as frames:
-        seen = _compared(frames, source, segment, longest_run(opacity == OPAQUE), texture)
-        lips = watch_lips(_counted(seen, on_frame), _matrices(job, source, segment), size, load_detector("mediapipe"))
+    source, video = Source.of(job, plan), rendered_video(job, segment, clip)
+    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame)
+    pasted = source.opacity[segment.start : segment.end] > 0
     offset, correlation, leak = _heard(job, plan, segment, lips.opening)
     distance, confidence = _lse(job, plan, segment, source, video, sound)
     return Score(
@@ -58,6 +53,23 @@ def score_clip(
     )
 
 
+def look_at_clip(
+    source: Source,
+    video: VideoInfo,
+    segment: Segment,
+    voice_frames: int,
+    on_frame: Callable[[int], None],
+    texture_frames: int = TEXTURE_FRAMES,
+) -> tuple[Lips, Texture]:
+    """The lips of all rendered frames with a voice, and the texture of some in the middle of the new faces."""
+    size, opacity = source.resolution_px, source.opacity[segment.start : segment.end]
+    texture, compared = Texture(size), middle_of(longest_run(opacity == OPAQUE), texture_frames)
+    with closing(read_range(video, 0, segment.frames)) as frames:
+        seen = _counted(_compared(frames, source, segment, compared, texture), on_frame)
+        lips = watch_lips(seen, _matrices(source, segment, voice_frames), size, load_detector("mediapipe"))
+    return lips, texture
+
+
 def jitter(points: np.ndarray) -> float | None:
     """Mean second difference of points (N, K, 2) in per mille; None without three frames in a row."""
     trembling = np.linalg.norm(np.diff(points, n=2, axis=0), axis=-1)
@@ -65,7 +77,7 @@ def jitter(points: np.ndarray) -> float | None:
     return 1000 * float(known.mean()) if known.size else None
 
 
-def _rendered(job: Job, segment: Segment, clip: Artefact) -> VideoInfo:
+def rendered_video(job: Job, segment: Segment, clip: Artefact) -> VideoInfo:
     """The clip, which was counted when it was written, in the source's size and colours."""
     fps = job.timeline.fps
     how = {"stream": 0, "fps": fps, "source_fps": fps, "rotation_degrees": 0, "sequential": False}
@@ -89,23 +101,23 @@ def _lse(
 ) -> tuple[float | None, float | None]:
     if not job.syncnet or not sound:
         return None, None
-    from latentsync.segments.syncnet.clip import clip_lse  # torch, which a job by warp does without
+    from latentsync.segments.syncnet.clip import clip_lse  # torch, slow to import
 
     return clip_lse(job, plan, segment, source, video, job.syncnet, sound)
 
 
-def _matrices(job: Job, source: Source, segment: Segment) -> np.ndarray:
+def _matrices(source: Source, segment: Segment, voice_frames: int) -> np.ndarray:
     """(N, 2, 3): where each frame's face is; 0 where none was found or, after the voice, looked for."""
     matrices = source.rows(segment.start, segment.end)["matrix"].copy()
-    matrices[max(job.timeline.voice_frames - segment.start, 0) :] = 0
+    matrices[max(voice_frames - segment.start, 0) :] = 0
     return matrices
 
 
 def _compared(
-    frames: Iterator[Frame], source: Source, segment: Segment, run: tuple[int, int], texture: Texture
+    frames: Iterator[Frame], source: Source, segment: Segment, compared: tuple[int, int], texture: Texture
 ) -> Generator[Frame]:
-    """Pass the frames on; those in the middle of ``run`` are compared with the source's."""
-    first, last = middle_of(run, TEXTURE_FRAMES)
+    """Pass the frames on; those of the range ``compared`` are compared with the source's."""
+    first, last = compared
     rows = source.rows(segment.start, segment.end)
     with closing(source.read_frames(segment.start + first, segment.start + last)) as originals:
         for index, frame in enumerate(frames):

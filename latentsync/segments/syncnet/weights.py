@@ -33,6 +33,6 @@ def _are_wanted(score: ScoreSettings) -> bool:
 
 
 def _check(path: Path) -> None:
-    from latentsync.segments.syncnet.network import load_syncnet  # torch, which a job by warp does without
+    from latentsync.segments.syncnet.network import load_syncnet  # torch, slow to import
 
     load_syncnet(path)

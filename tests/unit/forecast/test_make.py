@@ -24,6 +24,7 @@ TRIAL = Trial(
     find=StageCost(0.2, 0.008),
     generate=StageCost(0.3, 0.02),
     render=StageCost(0.3, 0.02),
+    score=StageCost(0.3, 0.01),
     voice_seconds=0.1,
     face_bytes=200_000,
     render_bytes=3_000,

@@ -44,6 +44,7 @@ OTHER = {
     "faces.choice": "center",
     "faces.detector": "insightface",
     "mark.aigc_producer": "us",
+    "mark.label": "Made with AI",
     "mark.timestamp_url": "https://tsa.example",
     "mark.certificate": "certificate.pem",
     "score.max_lip_leak": 0.5,
