@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,14 @@ def try_stages(job: Job, start: int, folder: Path) -> Trial:
     """
     available = job.video.frames - start
     few, many = (_Stretch(job, start, min(frames, available), folder) for frames in (FEW_FRAMES, FRAMES))
-    voice = [_cpu(few.voice) for _ in range(2)][-1]
+    if not uses_gpu(job.settings.engine):
+        load_engine(job.settings.engine)
+    voice = _cpu(few.voice)
     steps = ("find", "generate", "render", "score")
     _, less, more = ([_cpu(getattr(source, step)) for step in steps] for source in (few, few, many))
     costs = [_cost(few.frames, one, many.frames, other) for one, other in zip(less, more, strict=True)]
+    if few.direct:
+        costs[steps.index("generate")] = StageCost(0.0, 0.0)
     face_bytes, render_bytes = (file.stat().st_size / many.frames for file in (many.faces, many.rendered))
     return Trial(many.frames, *costs, voice_seconds=voice, face_bytes=face_bytes, render_bytes=render_bytes)
 
@@ -115,12 +120,13 @@ class _Stretch:
             extract_voice(self.job, load_engine(self.job.settings.engine), self.features)
 
     def generate(self) -> None:
-        if self.direct:
+        if self.direct:  # no such stage: only what the first segment does for all others
             self.faces.touch()
+            with closing(direct_frames(self._source(), self._session, 0, 1)) as frames:
+                next(frames)
             return
-        source = self._source()
         with FaceClipWriter(self.faces, self.resolution_px, self.frames) as clip:
-            for face in generate_faces(source, self._session(source.track), 0, self.frames, 1):
+            for face in generate_faces(self._source(), self._session, 0, self.frames, 1):
                 clip.write(face)
 
     def render(self) -> None:
@@ -142,7 +148,7 @@ class _Stretch:
     def _finished(self) -> Generator[Frame]:
         source = self._source()
         if self.direct:
-            return direct_frames(source, self._session(source.track), 0, self.frames)
+            return direct_frames(source, self._session, 0, self.frames)
         clip = ClipFile(file=Artefact.of(self.faces), start=0, end=self.frames)
         return render_frames(source, self._segment, clip, None)
 
@@ -155,10 +161,11 @@ class _Stretch:
         opacity = np.where(track["face"], np.uint8(255), np.uint8(0))
         return Source(self._read, np.arange, track, grid, opacity, self.resolution_px, self.alignment)
 
-    def _session(self, track: np.ndarray) -> Session:
+    @cached_property
+    def _session(self) -> Session:
         if uses_gpu(self.job.settings.engine):
             return _Unchanged()
-        size = self.resolution_px
+        size, track = self.resolution_px, np.load(self.track)
         mouth = np.full(track["mouth"].shape, np.nan, np.float32)
         for index in np.flatnonzero(track["face"]):
             mouth[index] = to_aligned(track["mouth"][index], track["matrix"][index], size)

@@ -17,11 +17,12 @@ def frame_loudness_db(audio: AudioInfo, fps: Fraction, frames: int) -> np.ndarra
     Frame n covers the samples from ``n / fps`` to ``(n + 1) / fps``; the sound is decoded as a stream.
     """
     levels = np.full(frames, FLOOR_DB, np.float32)
+    ends = [frame * VOICE_HZ * fps.denominator // fps.numerator for frame in range(frames + 1)]
     sound = mono_16k(audio, "pipe:1", format="s16le").global_args(*QUIET)
     with Ffmpeg(sound.compile(), audio.file.path, stdout=True) as process:
         for frame in range(frames):
-            count = int((frame + 1) * VOICE_HZ / fps) - int(frame * VOICE_HZ / fps)
-            samples = np.frombuffer(process.stdout.read(2 * count), "<i2").astype(np.float32) / 32768
+            size = 2 * (ends[frame + 1] - ends[frame])
+            samples = np.frombuffer(process.stdout.read(size), "<i2").astype(np.float32) / 32768
             if not len(samples):
                 process.finish()
                 break

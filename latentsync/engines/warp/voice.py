@@ -98,7 +98,7 @@ def _band_levels(voice: wave.Wave_read, fps: Fraction, frames: int) -> np.ndarra
 
 def _block(voice: wave.Wave_read, fps: Fraction, start: int, end: int) -> np.ndarray:
     """(end - start, WINDOW_SAMPLES) float32 in -1..1: samples around the middle of each frame."""
-    middles = [int((n + Fraction(1, 2)) * SAMPLE_RATE_HZ / fps) for n in range(start, end)]
+    middles = [(2 * n + 1) * SAMPLE_RATE_HZ * fps.denominator // (2 * fps.numerator) for n in range(start, end)]
     first, last = middles[0] - WINDOW_SAMPLES // 2, middles[-1] + WINDOW_SAMPLES // 2
     samples = np.zeros(last - first, np.float32)
     inside = slice(max(first, 0), min(last, voice.getnframes()))
