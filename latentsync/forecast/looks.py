@@ -21,7 +21,7 @@ from latentsync.records import VideoInfo
 from latentsync.segments.silence import are_open
 
 INTERVAL_SECONDS = Fraction(1, 2)
-SAMPLES_MAX = 1000  # of longer videos the samples lie further apart: of 2 h, 7 s; each takes some 30 ms of CPU
+SAMPLES_MAX = 720  # of longer videos the samples lie further apart: of 2 h, 10 s; each takes some 25 ms of CPU
 ALL_FRAMES_PIXELS = 4e9  # that may be decoded for it: 10 s of CPU; beyond, key frames are enough
 GOP_SECONDS_MAX = 20  # between key frames that stand for all frames
 SHARPNESS_PX = 128  # width that a face is brought to before its sharpness is measured
