@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 from uuid import UUID
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, tags
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
@@ -45,7 +45,7 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
     table = Outcomes(place, [jobs, *named])
     progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))
     try:
-        with given_back():
+        with given_back(), tags(*flow_run.tags):  # which those of its runs are, too
             for number, pair in enumerate(pairs, start=1):
                 table.add(outcome := _outcome(pair))
                 get_run_logger().info("%s: %s %s", outcome.pair, outcome.state, outcome.message)
@@ -85,7 +85,8 @@ def _made(pair: Pair) -> Outcome:
             reject(workspace, pair.output, source, str(result))
         return outcome.model_copy(update={"state": "failed", "message": str(result)})
     remember_finished(workspace, pair.output, source)
-    return outcome.model_copy(update={"frames": result.frames, "seconds": result.seconds})
+    figures = {name: getattr(result, name) for name in ("frames", "seconds", "cpu_seconds", "gpu_seconds", "price")}
+    return outcome.model_copy(update={**figures, "tags": ",".join(result.tags)})
 
 
 def _is_unusable(error: object, pair: Pair) -> bool:

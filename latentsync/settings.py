@@ -159,8 +159,12 @@ class RunSettings(Group):
         default=False,
         description="Write the report beside the output, as OUTPUT.json: run, digests, settings, versions",
     )
+    tags: list[str] = Field(
+        default=[],
+        description="Tags of the run in Prefect's UI and its report, such as a customer; lipsync report sums by them",
+    )
     gpu_price_per_hour: float | None = Field(
-        default=None, ge=0, description="Price of an hour of GPU, in any currency; lipsync plan tells that of the job"
+        default=None, ge=0, description="Price of an hour of GPU, in any currency, for lipsync plan and the report"
     )
     serve_url: str = Field(
         default="",
@@ -173,6 +177,17 @@ class RunSettings(Group):
         default=False,
         description="Let input URLs and the webhook lead to this machine and to private networks",
     )
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _tags_are_a_list(cls, value: object) -> object:
+        return value if isinstance(value, list) else [tag.strip() for tag in str(value).split(",") if tag.strip()]
+
+    def price(self, gpu_seconds: float | None) -> float | None:
+        """What they cost; None where one of both is not known."""
+        if gpu_seconds is None or self.gpu_price_per_hour is None:
+            return None
+        return round(gpu_seconds / 3600 * self.gpu_price_per_hour, 4)
 
     @field_validator("disk_profile")
     @classmethod

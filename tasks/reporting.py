@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from prefect.context import FlowRunContext
@@ -50,6 +51,7 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         if item.segment:
             tasks[item.segment.index][item.stage.name] = _task(run, item)
     stages = _stages(run, {} if run.is_elsewhere else peaks.stages_rss_mib, space_of(job).model_dump())
+    gpu_seconds = _gpu_seconds(run)
     work_mib = sum(stage.written_mib or 0 for stage in stages.values())
     return Report(
         run_id=run.id,
@@ -64,7 +66,12 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         engine=job.settings.engine.name,
         settings=job.settings.model_dump(mode="json", exclude={"run": True, "score": {"syncnet"}}),  # may hold secrets
         versions=_versions(job),
+        tags=run.tags,
+        ended=datetime.now(UTC).replace(microsecond=0),
         seconds=round(time.monotonic() - run.began, 3),
+        cpu_seconds=_rounded(run.cpu_seconds),
+        gpu_seconds=_rounded(gpu_seconds),
+        price=job.settings.run.price(gpu_seconds),
         peak_rss_mib=peak_rss_mib(run, peaks) or 0,
         peak_gpu_mib=peak_gpu_mib(run, peaks),
         stages=stages,
@@ -87,6 +94,16 @@ def _versions(job: Job) -> dict[str, str]:
     """Of what computes; of a network that only measures, the digest of its weights."""
     known = {name: version for name, version in computed_by(*LIBRARIES).items() if version}
     return {**known, "syncnet": job.syncnet.sha256} if job.syncnet else known
+
+
+def _gpu_seconds(run: Run) -> float | None:
+    held = [item.result.took.gpu_seconds for item in run.submitted.values() if item.result and run.made(item)]
+    known = [seconds for seconds in held if seconds is not None]
+    return sum(known) if known else None
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
 
 
 def peak_rss_mib(run: Run, peaks: MemoryPeaks) -> float | None:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import os
 import signal
 import threading
 import time
@@ -78,6 +79,7 @@ class Run:
         self.of_deployment = bool(flow_run and flow_run.deployment_id)
         self.is_shown = bool(self.of_deployment or (flow_run and flow_run.parent_task_run_id))  # or of a batch
         self.settings = settings
+        self.tags = sorted({*settings.run.tags, settings.engine.name, *(flow_run.tags if flow_run else ())})
         self.workspace = Workspace.at(settings.run.work_dir)
         self.folder = run_folder(settings.run.work_dir, self.id)
         self.submitted: dict[str, Submitted] = {}
@@ -85,7 +87,7 @@ class Run:
         self.tallies: dict[str, Tally] = {}  # by stage, in the order of the flow
         self._items: dict[int, Submitted] = {}  # by the id of their future
         self._ending = threading.Lock()
-        self.began = time.monotonic()
+        self.began, self._cpu_began = time.monotonic(), _cpu_seconds()
         self._force = set(force_segments)
         self._place = runner_of(settings.run)
         self._runner = self._place.start()
@@ -241,6 +243,11 @@ class Run:
         """Whether tasks run in other processes than this one."""
         return self._place.elsewhere
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Of this process so far, and of those children that have ended; None with tasks elsewhere."""
+        return None if self.is_elsewhere else _cpu_seconds() - self._cpu_began
+
     def result_of(self, stage: str) -> Any:
         """The value of a stage that has one task and has ended well, else None."""
         item = self.submitted.get(stage)
@@ -258,6 +265,10 @@ class Run:
     def doing(self) -> dict[str, Doing]:
         """What the tasks that run now are doing."""
         return read_progress(self.folder)
+
+
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
 
 
 def _error(item: Submitted) -> BaseException | None:

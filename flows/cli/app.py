@@ -26,6 +26,7 @@ COMMANDS = {
     "plan": "Say what a job will take and whether it can succeed, before it is made. Exit code 2: it cannot.",
     "serve": "Show the reports in a folder to a browser: on this machine only, unless --host says otherwise.",
     "rerun": "Run a flow run again: only what failed, was lost or is named by --segments is redone.",
+    "report": "Sum up what runs took by tag, from the reports that lie beside their outputs.",
     "probe": "Say what a file is and whether it can be used.",
     "verify": "Say what a file tells of its origin. Exit code 0: signed, 1: changed since, 3: not signed.",
     "doctor": "Check this machine: one line per thing, with a verdict and what to do. Exit code 1 if anything fails.",

@@ -44,6 +44,7 @@ class Artifacts:
     def __enter__(self) -> Self:
         if FlowRunContext.get():
             self._client = get_client(sync_client=True).__enter__()  # one for all updates: to make one takes 50 ms
+            tolerant(self._client.update_flow_run, UUID(self._run.id), tags=self._run.tags)
             # Made here, in the flow's thread: elsewhere they would belong to no run.
             progress = tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
             table = tolerant(create_markdown_artifact, "starting", key="lipsync-segments", description=_TABLE)

@@ -74,7 +74,6 @@ def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Co
     )
     on_gpu = uses_gpu(job.settings.engine)
     gpu = (work.windows * bench.window_seconds if bench else None) if on_gpu else 0.0
-    price = job.settings.run.gpu_price_per_hour
     output = int(frames * trial.render_bytes)
     by_stage = {**_intermediate_bytes(job, work, trial), "render": output, "join": output}
     return Cost(
@@ -88,7 +87,7 @@ def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Co
         output_bytes=output,
         memory_mib=job_mib(job.video.width_px, job.video.height_px, _tasks_at_once(job)),
         gpu_memory_mib=bench.gpu_mib if bench and on_gpu else None,
-        price=None if gpu is None or price is None else round(gpu / 3600 * price, 4),
+        price=job.settings.run.price(gpu),
         basis=_basis(trial, bench if on_gpu else None, on_gpu),
     )
 

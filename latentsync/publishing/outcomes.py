@@ -21,6 +21,10 @@ class Outcome(Record):
     output: str = ""
     frames: int = 0
     seconds: float = 0.0
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    price: float | None = None
+    tags: str = ""  # with commas between
     message: str = ""
     date: str = ""  # of its end, ISO 8601 in UTC
     run_id: str = ""  # of the flow run that made it, or failed to

@@ -4,6 +4,7 @@ Figures come from the records that tasks return, so they are true on every runne
 that nobody has is absent, never 0.
 """
 
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -87,7 +88,16 @@ class Report(Record):
     engine: str = Field(description="Name of the engine that made the faces")
     settings: dict[str, Any] = Field(description="All settings of the job")
     versions: dict[str, str] = Field(description="Of this package and of what computes")
+    tags: list[str] = Field(default=[], description="Of the settings, the flow run, and the engine's name")
+    ended: datetime | None = Field(default=None, description="ISO 8601 in UTC")
     seconds: Seconds
+    cpu_seconds: float | None = Field(
+        default=None, ge=0, description="Of this process and its children; absent with tasks elsewhere"
+    )
+    gpu_seconds: float | None = Field(
+        default=None, ge=0, description="That tasks held a GPU, by their share of it; absent without a GPU"
+    )
+    price: float | None = Field(default=None, ge=0, description="Of the GPU seconds, by run.gpu_price_per_hour")
     peak_rss_mib: Mib = Field(description="Largest resident memory of a process tree or worker of the run")
     peak_gpu_mib: Mib | None = Field(default=None, description="Largest GPU memory; absent without a GPU")
     work_mib: Mib | None = Field(default=None, description="Size of all work files that this run made")

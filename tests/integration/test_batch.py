@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect import tags
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import State
@@ -30,7 +31,7 @@ def batch(
     jobs: Path, output_folder: Path, work_dir: Path, crf: int = 18, sidecar: bool = False
 ) -> tuple[State, dict[str, str]]:
     """The state of a batch, and the outcome of each output or pair."""
-    run = {"work_dir": str(work_dir), "retries": 0, "sidecar": sidecar}
+    run = {"work_dir": str(work_dir), "retries": 0, "sidecar": sidecar, "tags": ["acme"]}
     settings = Settings.model_validate({"encode": {"crf": crf}, "run": run})
     state = lipsync_batch(str(jobs), str(output_folder), settings, return_state=True)
     with open(output_folder / "outcomes.csv") as table:
@@ -98,7 +99,8 @@ def test_a_bad_file_keeps_no_night_red_but_the_first(
     (inbox / "broken.wav").hardlink_to(clip.voice)
     (inbox / "good.mp4").hardlink_to(clip.video)
     (inbox / "good.wav").hardlink_to(clip.voice)
-    state, outcomes = batch(inbox, outbox, work_dir, crf=31, sidecar=True)
+    with tags("night"):  # as those of a deployment
+        state, outcomes = batch(inbox, outbox, work_dir, crf=31, sidecar=True)
     assert (state.is_failed(), outcomes) == (True, {"broken.mp4": "failed", "good.mp4": "made"})
     with open(outbox / "outcomes.csv") as table:
         rows = {row["pair"].rpartition("/")[2]: row for row in csv.DictReader(table)}
@@ -106,6 +108,9 @@ def test_a_bad_file_keeps_no_night_red_but_the_first(
     assert rows["good"]["link"].endswith(f"/runs/flow-run/{made.id}")
     assert datetime.fromisoformat(rows["good"]["date"]) > datetime.now(UTC) - timedelta(hours=1)
     sidecar = read_report(outbox / "good.mp4.json")
+    assert {*made.tags} == {*sidecar.tags} == {*rows["good"]["tags"].split(",")} == {"acme", "night", "warp"}
+    assert sidecar.cpu_seconds
+    assert (float(rows["good"]["cpu_seconds"]), rows["good"]["price"]) == (sidecar.cpu_seconds, "")
     assert (sidecar.run_id, sidecar.video.sha256) == (str(made.id), file_sha256(clip.video))
     assert {"lipsync-pipeline", "prefect", "torch", "transformers"} <= sidecar.versions.keys()
     assert made.state

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from configs.loader import disk_profile, load_settings
 from latentsync.errors import InputError
 from latentsync.group import Group
-from latentsync.settings import FaceSettings, Settings, TimingSettings
+from latentsync.settings import FaceSettings, RunSettings, Settings, TimingSettings
 
 
 def test_every_setting_is_described_for_the_form() -> None:
@@ -119,3 +119,14 @@ def test_a_file_that_is_no_profile_is_refused_by_name(tmp_path: Path, content: s
         path.write_text(content)
     with pytest.raises(InputError, match=rf"mine\.yaml: {told}"):
         disk_profile(str(path))
+
+
+def test_tags_are_a_list_or_have_commas_between():
+    given = ("acme, night", ["acme", "night"])
+    assert [RunSettings.model_validate({"tags": tags}).tags for tags in given] == [["acme", "night"]] * 2
+
+
+def test_a_price_needs_both_figures():
+    assert RunSettings(gpu_price_per_hour=3.6).price(1000) == 1.0
+    assert RunSettings(gpu_price_per_hour=3.6).price(None) is None
+    assert RunSettings().price(1000) is None

@@ -63,6 +63,7 @@ def test_the_json_is_the_contract_and_figures_nobody_has_are_absent(tmp_path: Pa
         "width": 1080,
         "height": 1920,
         "engine": "warp",
+        "tags": [],
         "seconds": 12.5,
         "peak_rss_mib": 900.25,
         "stages": {name: {"seconds": 1.0, "tasks": 2, "cached": 1} for name in STAGES},
