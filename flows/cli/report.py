@@ -17,14 +17,15 @@ Since = Annotated[datetime | None, Parameter(help="Only runs that ended then or 
 
 
 def report(
-    *places: Annotated[Path, Parameter(help="Folders that are searched for reports, or reports")],
+    *places: Annotated[Path, Parameter(help="Folders that are searched for reports, or reports; none: this folder")],
     since: Since = None,
     json: Annotated[bool, Parameter(negative="", help="Print it as JSON")] = False,
 ) -> None:
     """Print a line per tag; a run with two tags counts for both."""
+    places = places or (Path(),)
     totals = totals_by_tag(find_reports(places, since and since.astimezone()))
     if not totals:
-        found = f"no report of a run in {', '.join(map(str, places)) or 'no folder'}"
+        found = f"no report of a run in {', '.join(map(str, places))}"
         raise InputError(f"{found}{f' since {since}' if since else ''}; run.sidecar writes one beside each output")
     if json:
         print(json_text.dumps([total.model_dump() for total in totals], indent=2))
