@@ -33,7 +33,7 @@ class MemoryWatch:
     def __init__(
         self,
         pid: int | None = None,
-        interval_seconds: float = 1.0,
+        interval_seconds: float = 0.5,
         samples_max: int = 1000,
         clock: Callable[[], float] = time.monotonic,
         doing: Callable[[], Iterable[str]] = lambda: (),
