@@ -12,12 +12,13 @@ from flows.observe.watch import Watch
 from latentsync.engines.registry import is_direct
 from latentsync.publishing.report import Report
 from latentsync.publishing.sole_writer import sole_writer
+from latentsync.segments.part import face_chunks
 from latentsync.settings import Settings
 from latentsync.storage.locations import shown
 from tasks.arenas import limit_malloc_arenas
 from tasks.finish import join, pictures, publish
 from tasks.gate import Gate
-from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
+from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
 from tasks.run import Run
 from tasks.segments import generate, render
@@ -66,22 +67,25 @@ def lipsync(
         job_plan = run.wait(plan.submit(job, later(face_track)))
 
         direct = is_direct(job.settings.engine)
-        faces, renders = [], []
+        faces, renders = {}, {}  # by segment
         gate = Gate(run, job, job_plan, later(features), faces, renders)
         for segment, ready, rendered in run.staggered(job_plan.segments, stages=3):
             if segment and not direct:
-                faces.append(later(generate.submit(job, job_plan, later(features), segment)))
-            if ready and direct:
-                renders.append(later(render.submit(job, job_plan, ready, voice=later(features))))
-            elif ready:
-                before, earlier = job_plan.before(ready), faces[ready.index - 1] if ready.index else None
-                renders.append(later(render.submit(job, job_plan, ready, faces[ready.index], before, earlier)))
-            if rendered:
+                faces[segment.index] = later(generate.submit(job, job_plan, later(features), segment))
+            if ready and job_plan.is_joined(ready):
+                if direct:
+                    renders[ready.index] = later(render.submit(job, job_plan, ready, voice=later(features)))
+                else:
+                    before, earlier = job_plan.before(ready), faces.get(ready.index - 1)
+                    renders[ready.index] = later(
+                        render.submit(job, job_plan, ready, faces[ready.index], before, earlier)
+                    )
+            if rendered and job_plan.is_joined(rendered):
                 gate.look_at(rendered)
 
         run.wait_for_all()
         gate.pass_or_retry()
-        joined = join.submit(job, job_plan, renders)
+        joined = join.submit(job, job_plan, [*renders.values()])
         published = run.wait(publish.submit(job, later(joined)))
         if folder := watch.pictures_folder(settings.run.report_dir):
             run.wait(pictures.submit(job, job_plan, later(joined), folder))

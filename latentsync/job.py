@@ -17,6 +17,7 @@ class Job(Record):
     audio: AudioInfo
     original_sound: AudioInfo | None  # that of the video, where the settings ask for it
     timeline: Timeline
+    part: tuple[int, int] | None = None  # half-open output frames that are wanted; None: all
     output: str
     settings: Settings
     syncnet: Artefact | None = None  # weights of SyncNet, where something is measured with them
@@ -34,8 +35,10 @@ class Plan(Record):
     windows: Artefact  # (W, 2) int32 half-open output ranges
     opacity: Artefact  # (N,) uint8 by output frame: how much of the generated face is pasted
     loudness: Artefact  # (V,) float32, dB of full scale: how loud the voice is in each output frame
-    mouth: Artefact  # (M, K, 2) float32 in aligned pixels, NaN without a face
-    cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment
+    mouth: Artefact  # (R, K, 2) float32 in aligned pixels, NaN without a face: how the mouth usually looks
+    mouth_start: int  # source frame of its first row
+    cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment of the whole timeline
+    joined: tuple[int, int]  # half-open indices of the segments that make the output
     frames_with_face: int
 
     @property
@@ -45,12 +48,34 @@ class Plan(Record):
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The units of work, in order; in a file, since each of thousands of tasks is given the plan."""
+        """The units of work, in order: those of the output and, before a part, the one that its first blends with.
+
+        They are in a file, since each of thousands of tasks is given the plan.
+        """
+        return self._all[max(self.joined[0] - 1, 0) : self.joined[1]]
+
+    @property
+    def output_segments(self) -> tuple[Segment, ...]:
+        """Those that make the output."""
+        return self._all[slice(*self.joined)]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Frames of the timeline that the output holds, half-open."""
+        segments = self.output_segments
+        return segments[0].start, segments[-1].end
+
+    @property
+    def _all(self) -> tuple[Segment, ...]:
         return _segments(self.cuts.path, self.cuts.sha256)
+
+    def is_joined(self, segment: Segment) -> bool:
+        """Whether a segment is in the output."""
+        return self.joined[0] <= segment.index < self.joined[1]
 
     def before(self, segment: Segment) -> Segment | None:
         """The segment before, whose faces are blended with the first ones of ``segment``."""
-        return self.segments[segment.index - 1] if segment.index else None
+        return self._all[segment.index - 1] if segment.index else None
 
     def open_track(self) -> np.ndarray:
         """The face track, memory-mapped."""

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from latentsync.engines.settings import EngineSettings
 from latentsync.faces.settings import FaceSettings
 from latentsync.group import Group
+from latentsync.timecode import frame_at
 
 LOCATION = "path or URL"
 Location = Annotated[str, LOCATION]  # a relative one means the current folder, so commands make it absolute
@@ -33,6 +34,18 @@ class TimingSettings(Group):
     min_complete_percent: int = Field(
         default=95, ge=0, le=100, description="Refuse a damaged input of which less can be decoded; 0: only warn"
     )
+
+    part_from: str = Field(
+        default="", description="Make only a part: it begins here, in seconds, as 1:02:03.5 or as timecode 01:02:03:12"
+    )
+    part_to: str = Field(default="", description="Make only a part: it ends here; empty: at the end")
+
+    @field_validator("part_from", "part_to")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if value:
+            frame_at(value, Fraction(25))
+        return value
 
     @field_validator("fps")
     @classmethod

@@ -26,7 +26,7 @@ def join_key(job: Job, plan: Plan, renders: Sequence[Artefact]) -> list[object]:
     """The clips, the sound, the timeline, the mark and the kind of file."""
     sounds = [sound and sound_part(sound) for sound in (job.audio, job.original_sound)]
     timeline, tail = job.timeline.model_dump(mode="json"), job.settings.timing.tail
-    clips, kind = [clip.sha256 for clip in renders], file_name_part(job.output)
+    clips, kind = [plan.joined, *(clip.sha256 for clip in renders)], file_name_part(job.output)
     return [clips, sounds, timeline, tail, kind, mark_part(job), computed_by("av", "c2pa-python")]
 
 
@@ -37,7 +37,7 @@ def _suffix(job: Job, plan: Plan, renders: Sequence[Artefact]) -> str:
 @file_stage("join", join_key, _suffix)
 def join(out: Path, progress: Progress, job: Job, plan: Plan, renders: Sequence[Artefact]) -> None:
     """All renders on one integer timeline with the given sound; checked. Raises ``InternalError``."""
-    clips = zip(renders, plan.segments, strict=True)
+    clips = zip(renders, plan.output_segments, strict=True)
     assemble(job, [ClipFile(file=file, start=segment.start, end=segment.end) for file, segment in clips], out)
 
 

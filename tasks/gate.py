@@ -20,25 +20,26 @@ R = TypeVar("R", bound=Record)
 
 
 class Gate:
-    """Of one run; ``faces`` and ``renders`` are its lists by segment, in which better ones take their place."""
+    """Of one run; ``faces`` and ``renders`` are its results by segment, in which better ones take their place."""
 
     def __init__(
-        self, run: Run, job: Job, plan: Plan, voice: Artefact, faces: list[Artefact], renders: list[Artefact]
+        self, run: Run, job: Job, plan: Plan, voice: Artefact, faces: dict[int, Artefact], renders: dict[int, Artefact]
     ) -> None:
         self._run, self._job, self._plan, self._voice = run, job, plan, voice
         self._faces, self._renders = faces, renders
-        self._scores: list[Score] = []
+        self._scores: dict[int, Score] = {}
+        self._segments = {segment.index: segment for segment in plan.output_segments}
         self._limits = job.settings.score
         self._sound = later(sound.submit(job)) if job.syncnet else None
 
     def look_at(self, segment: Segment) -> None:
         """Score a segment that was submitted to be rendered."""
         if self._limits.gate != "off":
-            self._scores.append(self._score(segment, self._renders[segment.index]))
+            self._scores[segment.index] = self._score(segment, self._renders[segment.index])
 
     def pass_or_retry(self) -> None:
         """Judge all segments, when they are done. Raises ``BelowGate`` with ``score.gate = fail``."""
-        verdicts = {index: self._verdict(found) for index, found in enumerate(self._scores)}
+        verdicts = {index: self._verdict(found) for index, found in self._scores.items()}
         self._run.verdicts = verdicts
         below = {index: verdict.below for index, verdict in verdicts.items() if verdict.below}
         if below and self._limits.gate == "fail":
@@ -62,14 +63,14 @@ class Gate:
             settings = self._job.settings.model_copy(update={"engine": engine})
             job = self._job.model_copy(update={"settings": settings})
             changed |= self._try(job, attempt, verdicts)
-        blended = {index + 1 for index in changed if index + 1 < len(self._renders)}
+        blended = {index + 1 for index in changed if index + 1 in self._renders}
         for index in sorted(changed | blended):
-            self._renders[index] = self._render(self._plan.segments[index], self._faces[index])
+            self._renders[index] = self._render(self._segments[index], self._faces[index])
         self._run.wait_for_all()
 
     def _try(self, job: Job, attempt: int, verdicts: dict[int, Verdict]) -> set[int]:
         """One more attempt at all that is still below; the segments that became better."""
-        segments = [self._plan.segments[index] for index, verdict in verdicts.items() if verdict.below]
+        segments = [self._segments[index] for index, verdict in verdicts.items() if verdict.below]
         faces = {each.index: later(generate.submit(job, self._plan, self._voice, each)) for each in segments}
         scores = {each.index: self._score(each, self._render(each, faces[each.index])) for each in segments}
         self._run.wait_for_all()

@@ -28,10 +28,15 @@ def sound_part(sound: AudioInfo) -> dict[str, object]:
 
 
 def track_part(job: Job, plan: Plan, start: int, end: int) -> str:
-    """Digest of what the track says of output frames ``[start, end)``; its end differs from voice to voice."""
+    """Digest of what the track says of output frames ``[start, end)``; its end differs from voice to voice.
+
+    The number of their scene counts those before it, and changes no picture.
+    """
     track = plan.open_track()
     indices = np.minimum(job.timeline.source_indices(start, end), len(track) - 1)
-    return hashlib.sha256(track[indices].tobytes()).hexdigest()
+    rows = track[indices]
+    rows["shot"] = 0
+    return hashlib.sha256(rows.tobytes()).hexdigest()
 
 
 def alignment_part(alignment: Alignment) -> list[object]:

@@ -23,7 +23,8 @@ from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
-from latentsync.segments.plan import aligned_mouths, plan_segments, plan_windows, write_segments
+from latentsync.segments.part import face_chunks, joined_segments, part_of, reference_frames, used_frames
+from latentsync.segments.plan import aligned_mouths, plan_windows, segments_of, write_segments
 from latentsync.segments.syncnet.weights import syncnet_weights
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
@@ -39,8 +40,6 @@ from tasks.refusals import refuse_bad_request
 from tasks.stages import Work, file_stage, stage
 
 Info = TypeVar("Info", VideoInfo, AudioInfo)
-
-CHUNK_FRAMES = 500  # source frames per task that finds faces
 
 log = logging.getLogger("latentsync.tasks")
 
@@ -69,6 +68,7 @@ def probe(work: Work, video: str, audio: str, output: str, settings: Settings) -
         audio=heard,
         original_sound=_original_sound(picture, timeline, settings),
         timeline=timeline,
+        part=part_of(settings.timing, timeline),
         output=output,
         settings=settings,
         syncnet=syncnet_weights(settings.score, workspace, limits),
@@ -124,8 +124,9 @@ def find_faces(out: Path, progress: Progress, job: Job, chunk: Chunk) -> None:
 
 
 def track_key(job: Job, chunks: Sequence[Artefact]) -> list[object]:
-    """The detections, whom to follow, and the size of aligned faces and where they lie."""
-    digests, size = [chunk.sha256 for chunk in chunks], resolution_px(job.settings.engine)
+    """The detections and where they belong, whom to follow, and the size of aligned faces and where they lie."""
+    starts, size = [chunk.start for chunk in face_chunks(job)], resolution_px(job.settings.engine)
+    digests = [used_frames(job), starts, *(chunk.sha256 for chunk in chunks)]
     followed, lie = job.settings.faces.model_dump(mode="json"), alignment_part(job.settings.engine.spec.alignment)
     return [video_part(job.video), digests, followed, size, computed_by("numpy"), *lie]
 
@@ -135,31 +136,36 @@ def track(out: Path, progress: Progress, job: Job, chunks: Sequence[Artefact]) -
     """One identity, smoothed once over the whole timeline. Raises ``InputError`` when no face is usable."""
     paths, video = [chunk.path for chunk in chunks], str(job.video.file.path)
     choice, engine = cast(Choice, job.settings.faces.target), job.settings.engine
-    build_track(paths, choice, resolution_px(engine), engine.spec.alignment, out, video)
+    starts, size = [chunk.start for chunk in face_chunks(job)], resolution_px(engine)
+    build_track(paths, choice, size, engine.spec.alignment, out, video, starts, used_frames(job))
 
 
 def plan_key(job: Job, track: Artefact) -> list[object]:
-    """The track, the timeline, how it is cut, and the voice, whose pauses are kept."""
+    """The track, the timeline, the part of it, how it is cut, and the voice, whose pauses are kept."""
     cut, heard = job.settings.segments.model_dump(mode="json"), job.audio.file.sha256
     size, libraries = resolution_px(job.settings.engine), computed_by("numpy", "scipy")
-    return [track.sha256, job.timeline.model_dump(mode="json"), cut, heard, size, libraries]
+    return [track.sha256, job.timeline.model_dump(mode="json"), job.part, cut, heard, size, libraries]
 
 
-@stage("plan", plan_key, version=2)
+@stage("plan", plan_key, version=3)
 def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
     rows = np.load(track.path, mmap_mode="r")
     loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
     grid, opacity = plan_windows(job, rows, loudness)
-    cut, fps, size = job.settings.segments, job.timeline.fps, resolution_px(job.settings.engine)
-    segments = plan_segments(job.timeline.frames, grid, max(1, int(cut.segment_seconds * fps)), cut.overlap_frames)
+    size = resolution_px(job.settings.engine)
+    first, last = reference_frames(job)
+    if not rows["face"][first:last].any():  # nobody there: then all that is known
+        first, last = 0, len(rows)
     return Plan(
         track=track,
         windows=work.file("-windows.npy", lambda out: np.save(out, grid)),
         opacity=work.file("-opacity.npy", lambda out: np.save(out, opacity)),
         loudness=work.file("-loudness.npy", lambda out: np.save(out, loudness)),
-        mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows, size, out)),
-        cuts=work.file("-cuts.npy", lambda out: write_segments(segments, out)),
+        mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows[first:last], size, out)),
+        mouth_start=first,
+        cuts=work.file("-cuts.npy", lambda out: write_segments(segments_of(job), out)),
+        joined=joined_segments(job),
         frames_with_face=int(rows["face"].sum()),
     )
 
@@ -182,10 +188,3 @@ def _kept(workspace: Workspace, info: Info) -> Info:
     if not info.file.path.is_relative_to(workspace.root):
         return info
     return info.model_copy(update={"file": workspace.keep(info.file.path)})
-
-
-def face_chunks(job: Job) -> list[Chunk]:
-    """The source frames to look for faces in, on a grid of its own, whatever the segments."""
-    used = int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1
-    starts = range(0, used, CHUNK_FRAMES)
-    return [Chunk(index=index, start=start, end=min(start + CHUNK_FRAMES, used)) for index, start in enumerate(starts)]

@@ -53,13 +53,15 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
     stages = _stages(run, {} if run.is_elsewhere else peaks.stages_rss_mib, space_of(job).model_dump())
     gpu_seconds = _gpu_seconds(run)
     work_mib = sum(stage.written_mib or 0 for stage in stages.values())
+    start, end = plan.span
     return Report(
         run_id=run.id,
         run=context.flow_run.name if context and context.flow_run else "",
         video=_file(job.video.file),
         audio=_file(job.audio.file),
         output=FileReport(location=published.destination, sha256=published.sha256, size_bytes=published.size_bytes),
-        frames=job.timeline.frames,
+        start=start,
+        frames=end - start,
         fps=job.timeline.fps,
         width=job.video.width_px,
         height=job.video.height_px,
@@ -76,7 +78,7 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         peak_gpu_mib=peak_gpu_mib(run, peaks),
         stages=stages,
         work_mib=round(work_mib, 1) or None,
-        work_mib_per_minute=round(work_mib / float(job.timeline.frames / job.timeline.fps) * 60, 1) or None,
+        work_mib_per_minute=round(work_mib / float((end - start) / job.timeline.fps) * 60, 1) or None,
         segments=[
             SegmentReport(
                 index=segment.index,
@@ -85,7 +87,7 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
                 tasks=tasks[segment.index],
                 verdict=run.verdicts.get(segment.index),
             )
-            for segment in plan.segments
+            for segment in plan.output_segments
         ],
     )
 

@@ -196,7 +196,8 @@ class Run:
         only when as many tasks of the stage before as there are workers are ahead of it.
         """
         if unknown := self._force - {segment.index for segment in segments}:
-            raise InputError(f"force_segments {sorted(unknown)}: this job has segments 0 to {len(segments) - 1}")
+            known = f"{segments[0].index} to {segments[-1].index}"
+            raise InputError(f"force_segments {sorted(unknown)}: this job has segments {known}")
         lag = min(max(parallel_tasks(self.settings.run) - 1, 1), len(segments))
         nothing = [None] * lag
         behind = [[*nothing * stage, *segments, *nothing * (stages - 1 - stage)] for stage in range(stages)]

@@ -26,6 +26,8 @@ PEOPLE_SAY: dict[tuple[str, ...], str] = {  # what a person would call the optio
     ("engine", "options"): "engine_options",
     ("faces", "choice"): "face",
     ("mark", "metadata"): "mark",
+    ("timing", "part_from"): "from_",
+    ("timing", "part_to"): "to",
 }
 SAY_NOTHING_ALONE = {("mark",)}  # groups whose options carry the group's name, such as --mark-key
 

@@ -49,8 +49,11 @@ class Watch:
         return MemoryPeaks(peaks.peak_rss_mib, peaks.peak_gpu_mib or None, dict(peaks.peaks_mib))
 
     def foresee(self, job: Job) -> None:
-        """Show first, where somebody looks at the UI, what the job will take; nothing else runs meanwhile."""
-        if self._run.of_deployment:
+        """Show first, where somebody looks at the UI, what the job will take; nothing else runs meanwhile.
+
+        Of a part nothing is shown: to look at the whole video takes longer than to make it.
+        """
+        if self._run.of_deployment and not job.part:
             from flows.observe.forecast import show_forecast  # imported where needed: it takes a part of a second
             from latentsync.forecast.make import forecast_job
 

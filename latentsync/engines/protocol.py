@@ -24,8 +24,8 @@ class FaceWindow:
 class ClipContext:
     """What an engine may look at beyond its window; the same for every segment of a job."""
 
-    mouth: np.ndarray  # (M, K, 2) float32 in aligned pixels over all source frames; NaN: no face
-    read_face: Callable[[int], np.ndarray]  # source frame index -> its aligned face (R, R, 3) uint8
+    mouth: np.ndarray  # (M, K, 2) float32 in aligned pixels of consecutive source frames; NaN: no face
+    read_face: Callable[[int], np.ndarray]  # row of ``mouth`` -> the aligned face of that frame (R, R, 3) uint8
 
 
 class Session(Protocol):

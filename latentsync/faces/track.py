@@ -4,7 +4,7 @@ The track is one memory-mappable array with a row per source frame. Pieces of it
 shot, same person, a face in every frame) are what windows are cut from.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from latentsync.errors import InputError
 from latentsync.faces.align import similarity_matrices
 from latentsync.faces.alignment import Alignment
+from latentsync.faces.detect import DETECTION_DTYPE
 from latentsync.faces.face import LIMITS
 from latentsync.faces.identity import Box, Choice, choose_slots, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
@@ -20,6 +21,7 @@ from latentsync.faces.shots import changes, shot_changes
 from latentsync.records import Record
 
 MAX_BRIDGED_FRAMES = 3  # a face missing for so long is interpolated, if the head has not moved
+NOTHING_FRAMES = 500  # rows at a time where nobody has looked: bounds the memory
 MIN_STILL_OVERLAP = 0.8  # of its boxes before and after
 
 TRACK_DTYPE = np.dtype(
@@ -43,30 +45,36 @@ class TrackSummary(Record):
 
 
 def build_track(
-    chunks: Sequence[Path],
+    files: Sequence[Path],
     choice: Choice,
     resolution: int,
     alignment: Alignment,
     out: Path,
     video: str = "the video",
+    starts: Sequence[int] | None = None,
+    frames: int = 0,
 ) -> TrackSummary:
     """Join the detections of all chunks (DETECTION_DTYPE, in order) into the track of one face.
 
+    ``starts`` are the chunks' first frames, where they do not follow each other, and ``frames`` is the least number of
+    rows; where nobody has looked, there is no face.
     Writes ``out`` (.npy of TRACK_DTYPE, a row per source frame). Raises InputError when no frame of
     ``video`` has a usable face.
     """
-    frames = sum(len(_open(chunk)) for chunk in chunks)
+    looked_at = sum(len(np.load(file, mmap_mode="r")) for file in files)
+    chunks = _Chunks(files, starts, frames)
+    frames = sum(map(len, chunks))
     cuts = shot_changes(_changes(chunks))
     shots = np.searchsorted(cuts, np.arange(frames), side="right")
     track = np.lib.format.open_memmap(out, mode="w+", dtype=TRACK_DTYPE, shape=(frames,))
-    people = follow(_boxes(chunks), shots, _place(chunks, choice))
+    people = follow(_boxes(chunks), shots, _place(files[0], choice))
     slots, who = choose_slots(people, frames, choice)
     track["shot"] = _scenes(who, shots)
     _copy_faces(chunks, slots, track)
     if not track["face"].any():
         least = f"{LIMITS.min_width_px}x{LIMITS.min_height_px} px"
         raise InputError(
-            f"{video}: none of its {frames} frames shows a face of at least {least} that is not in profile; "
+            f"{video}: none of its {looked_at} frames shows a face of at least {least} that is not in profile; "
             "give a video in which the speaker's face is larger or turned to the camera"
         )
     _bridge_dropouts(track)
@@ -91,24 +99,41 @@ def runs(track: np.ndarray, source_indices: np.ndarray) -> list[tuple[int, int]]
     return [(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
-def _open(chunk: Path) -> np.ndarray:
-    return np.load(chunk, mmap_mode="r")
+class _Chunks:
+    """Detections in pieces, as often as they are asked for; rows of nothing where nobody has looked."""
+
+    def __init__(self, files: Sequence[Path], starts: Sequence[int] | None, frames: int) -> None:
+        self._files, self._starts, self._frames = files, starts, frames
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        at = 0
+        for index, file in enumerate(self._files):
+            rows = np.load(file, mmap_mode="r")
+            start = self._starts[index] if self._starts else at
+            yield from _nothing(at, start)
+            yield rows
+            at = start + len(rows)
+        yield from _nothing(at, self._frames)
 
 
-def _changes(chunks: Sequence[Path]) -> np.ndarray:
+def _nothing(start: int, end: int) -> Iterator[np.ndarray]:
+    for piece in range(start, end, NOTHING_FRAMES):
+        yield np.broadcast_to(np.zeros((), DETECTION_DTYPE), min(NOTHING_FRAMES, end - piece))
+
+
+def _changes(chunks: Iterable[np.ndarray]) -> np.ndarray:
     """Change of each frame to the one before, across chunk borders: (M,)."""
     parts, last = [], None
     for chunk in chunks:
-        signatures = _open(chunk)["signature"]
+        signatures = chunk["signature"]
         before = signatures[:1] if last is None else last
         parts.append(changes(np.concatenate([before, signatures]))[1:])
         last = signatures[-1:].copy()
     return np.concatenate(parts)
 
 
-def _boxes(chunks: Sequence[Path]) -> Iterator[list[Box]]:
-    for chunk in chunks:
-        rows = _open(chunk)
+def _boxes(chunks: Iterable[np.ndarray]) -> Iterator[list[Box]]:
+    for rows in chunks:
         for count, boxes in zip(rows["count"], rows["faces"]["box"].tolist(), strict=True):
             yield boxes[:count]
 
@@ -121,18 +146,17 @@ def _scenes(who: np.ndarray, shots: np.ndarray) -> np.ndarray:
     return np.cumsum(begins)
 
 
-def _place(chunks: Sequence[Path], choice: Choice) -> tuple[float, float]:
+def _place(file: Path, choice: Choice) -> tuple[float, float]:
     """The pixel that faces are measured from."""
     if not isinstance(choice, str):
         return choice
-    x, y = _open(chunks[0])["centre"][0].tolist()
+    x, y = np.load(file, mmap_mode="r")["centre"][0].tolist()
     return x, y
 
 
-def _copy_faces(chunks: Sequence[Path], slots: np.ndarray, track: np.ndarray) -> None:
+def _copy_faces(chunks: Iterable[np.ndarray], slots: np.ndarray, track: np.ndarray) -> None:
     start = 0
-    for chunk in chunks:
-        rows = _open(chunk)
+    for rows in chunks:
         part, here = track[start : start + len(rows)], slots[start : start + len(rows)]
         seen = np.flatnonzero(here >= 0)
         for name in ("box", "points", "mouth"):

@@ -16,7 +16,7 @@ from latentsync.forecast.trial import Trial
 from latentsync.forecast.voice import ranges
 from latentsync.job import Job
 from latentsync.media.loudness import frame_loudness_db
-from latentsync.segments.plan import plan_segments, window_grid
+from latentsync.segments.plan import segments_of, window_grid
 from latentsync.segments.syncnet.stretch import FPS, SECONDS
 from latentsync.segments.windows import touching
 
@@ -46,8 +46,7 @@ def amount_of_work(job: Job, usable: np.ndarray, is_open: np.ndarray) -> Work:
     timeline = job.timeline
     loudness = frame_loudness_db(job.audio, timeline.fps, timeline.voice_frames)
     grid = window_grid(job, ranges(usable), is_open, loudness)
-    cut = job.settings.segments
-    segments = plan_segments(job.timeline.frames, grid, int(cut.segment_seconds * job.timeline.fps), cut.overlap_frames)
+    segments = segments_of(job)
     met = [grid[touching(grid, segment.start, segment.clip_end)] for segment in segments]
     return Work(
         segments=len(segments),

@@ -7,5 +7,6 @@ from latentsync.storage.space import Space
 
 def space_of(job: Job) -> Space:
     """A low estimate, from nothing but lengths and sizes."""
+    start, end = job.part or (0, job.timeline.frames)
     face_pixels = 0 if is_direct(job.settings.engine) else resolution_px(job.settings.engine) ** 2
-    return Space.of(job.timeline.frames, job.video.width_px * job.video.height_px, face_pixels)
+    return Space.of(end - start, job.video.width_px * job.video.height_px, face_pixels)

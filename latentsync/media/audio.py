@@ -46,23 +46,25 @@ def mux(
     timeline: Timeline,
     out: Path,
     *,
+    span: tuple[int, int] | None = None,
     tail: Literal["silence", "original"] = "silence",
     original: AudioInfo | None = None,
     tags: Mapping[str, str] = NO_TAGS,
 ) -> Path:
-    """Put the voice beside the joined video, which is copied; the sound has ``output_samples`` samples.
+    """Put the voice beside the joined video, which is copied; the sound is that of frames ``span`` (None: all).
 
     Channels and rate are those of ``audio`` (the next AAC rate where AAC has no such rate). When the
     video goes on after the voice, ``tail`` says what is heard: silence, or ``original``'s own sound.
     ``tags`` are metadata of the file; names that MP4 and MOV do not know are written as they are.
     """
     rate = aac_rate(audio.sample_rate_hz)
-    total = output_samples(timeline, audio)
+    start, end = output_samples(timeline, audio, span or (0, timeline.frames))
     video = media_input(video_only)["v:0"]
-    sound = _trimmed(audio, rate, 0, total)
+    sound = _trimmed(audio, rate, start, end)
     if tail == "original" and original and timeline.voice_frames < timeline.frames:
-        voice = min(total, -(-audio.samples * rate // audio.sample_rate_hz))
-        sound = _joined(_trimmed(audio, rate, 0, voice), _trimmed(original, rate, voice, total), audio.channels)
+        voice = max(start, min(end, -(-audio.samples * rate // audio.sample_rate_hz)))
+        parts = _trimmed(audio, rate, start, voice), _trimmed(original, rate, voice, end)
+        sound = _joined(*parts, audio.channels) if voice > start else parts[1]
     coding = {"c:v": "copy", "c:a": "aac", "b:a": 1000 * max(STEREO_KBPS, SURROUND_KBPS_PER_CHANNEL * audio.channels)}
     coding |= {f"metadata:g:{number}": f"{name}={value}" for number, (name, value) in enumerate(tags.items())}
     if out.suffix.lower() in MOV_SUFFIXES:
@@ -78,9 +80,10 @@ def mux(
     return out
 
 
-def output_samples(timeline: Timeline, audio: AudioInfo) -> int:
-    """Samples per channel of the finished sound: ``floor(frames * rate / fps)``."""
-    return int(timeline.frames * aac_rate(audio.sample_rate_hz) / timeline.fps)
+def output_samples(timeline: Timeline, audio: AudioInfo, span: tuple[int, int]) -> tuple[int, int]:
+    """First and last sample, half-open, of the sound of frames ``span``: ``floor(frame * rate / fps)``."""
+    start, end = (int(frame * aac_rate(audio.sample_rate_hz) / timeline.fps) for frame in span)
+    return start, end
 
 
 def aac_rate(rate_hz: int) -> int:

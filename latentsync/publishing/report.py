@@ -81,6 +81,7 @@ class Report(Record):
     video: FileReport
     audio: FileReport
     output: FileReport
+    start: int = Field(default=0, ge=0, description="Frame of the whole timeline that a part of it begins with")
     frames: int = Field(ge=1, description="Frames of the output")
     fps: Rate = Field(description='Frames per second of the output as a fraction, such as "30000/1001"')
     width: int = Field(ge=1, description="Width of the output in pixels")
@@ -118,13 +119,13 @@ class Report(Record):
 
     @model_validator(mode="after")
     def _segments_cover_the_frames(self) -> Self:
-        at = 0
-        for index, segment in enumerate(self.segments):
+        at = self.start
+        for index, segment in enumerate(self.segments, self.segments[0].index):
             if (segment.index, segment.start) != (index, at) or segment.end <= at:
                 raise ValueError(f"segment {segment.index} [{segment.start}, {segment.end}) does not follow frame {at}")
             at = segment.end
-        if at != self.frames:
-            raise ValueError(f"the segments end at frame {at}, the output has {self.frames} frames")
+        if at != self.start + self.frames:
+            raise ValueError(f"the segments end at frame {at}, the output at {self.start + self.frames}")
         return self
 
 

@@ -35,8 +35,8 @@ class Findings(Record):
 
 
 def find(job: Job, plan: Plan, loudness_db: np.ndarray, opening: np.ndarray) -> Findings:
-    """From the voice's level (N,) and the result's mouth (M,), NaN without a face, both from frame 0 on."""
-    frames = job.timeline.frames
+    """From the voice's level (N,) and the result's mouth (M,), NaN without a face, both by frame of the output."""
+    frames = plan.span[1] - plan.span[0]
     level = np.full(frames, np.nan)
     level[: len(loudness_db)] = (loudness_db - FLOOR_DB) / -FLOOR_DB
     mouth = np.full(frames, np.nan)
@@ -60,7 +60,9 @@ def _curve(values: np.ndarray) -> list[float | None]:
 def _faces(job: Job, plan: Plan) -> list[ChosenFace]:
     """The longest scenes, in the order of time."""
     track = plan.open_track()
-    rows = np.minimum(job.timeline.source_indices(0, job.timeline.voice_frames), len(track) - 1)
+    start, end = plan.span
+    heard = job.timeline.source_indices(start, max(min(end, job.timeline.voice_frames), start + 1))
+    rows = np.minimum(heard, len(track) - 1)
     scene = np.where(track["face"][rows], track["shot"][rows], -1)
     names, first, counts = np.unique(scene, return_index=True, return_counts=True)
     seen = [(int(at), int(count)) for name, at, count in zip(names, first, counts, strict=True) if name >= 0]

@@ -34,7 +34,7 @@ def report_page(report: Report, findings: Findings, pictures: Sequence[str]) -> 
         is_tall=report.height > report.width,
         films=(("Source", SOURCE), ("Result", RESULT)),
         segments=segments,
-        times=[segment.start for segment in report.segments],
+        times=[segment.start - report.start for segment in report.segments],
         is_scored=any(segment["score"] is not None for segment in segments),
         loudness=_area(findings.loudness),
         opening=_line(findings.opening),
@@ -58,9 +58,9 @@ def _segment(report: Report, segment: SegmentReport) -> dict[str, object]:
     ]
     return {
         "index": segment.index,
-        "start": float(segment.start / report.fps),
-        "end": float(segment.end / report.fps),
-        "left": 100 * segment.start / report.frames,
+        "start": float((segment.start - report.start) / report.fps),
+        "end": float((segment.end - report.start) / report.fps),
+        "left": 100 * (segment.start - report.start) / report.frames,
         "width": 100 * (segment.end - segment.start) / report.frames,
         "frames": f"{segment.start} to {segment.end - 1}",
         "tasks": tasks,

@@ -10,7 +10,7 @@ from latentsync.faces.detectors.registry import load_detector
 from latentsync.faces.points import LIPS_INNER, LIPS_OUTER
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_rgb
-from latentsync.media.loudness import FLOOR_DB, frame_loudness_db
+from latentsync.media.loudness import FLOOR_DB
 from latentsync.media.probe import probe_video
 from latentsync.records import VideoInfo
 from latentsync.review.contact_sheet import contact_sheet
@@ -31,10 +31,10 @@ def show_job(job: Job, plan: Plan, output: Path, folder: Path) -> list[Path]:
     sheet, plot = folder / "contact-sheet.png", folder / "mouth-vs-voice.png"
     result = probe_video(output, job.timeline.fps)
     contact_sheet(_pairs(job, plan, result), sheet)
-    loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
-    opening = mouth_opening(result, min(job.timeline.voice_frames, PLOT_FRAMES))
+    loudness = plan.open_loudness()[slice(*plan.span)]
+    opening = mouth_opening(result, min(len(loudness), PLOT_FRAMES))
     plot_mouth_vs_voice(loudness[: len(opening)] - FLOOR_DB, opening, job.timeline.fps, plot)
-    write_previews(job, output, folder)
+    write_previews(job, plan.span, output, folder)
     write_whole(folder / FINDINGS, find(job, plan, loudness, opening).model_dump_json().encode())
     return [sheet, plot]
 
@@ -56,8 +56,9 @@ def mouth_opening(video: VideoInfo, frames: int) -> np.ndarray:
 def _pairs(job: Job, plan: Plan, result: VideoInfo) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(label, source, result) of frames spread evenly, cut to the face where there is one."""
     track = plan.open_track()
-    for frame in np.linspace(0, job.timeline.frames - 1, min(SHEET_FRAMES, job.timeline.frames)).astype(int):
+    start, end = plan.span
+    for frame in np.linspace(start, end - 1, min(SHEET_FRAMES, end - start)).astype(int):
         source = int(job.timeline.source_indices(frame, frame + 1)[0])
         row = track[min(source, len(track) - 1)]
         label = f"{frame}  {float(frame / job.timeline.fps):.2f} s"
-        yield label, face_picture(job.video, source, row), face_picture(result, int(frame), row)
+        yield label, face_picture(job.video, source, row), face_picture(result, int(frame) - start, row)

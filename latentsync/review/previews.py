@@ -19,18 +19,18 @@ FIT = f"scale='if(gt(iw,ih),-2,min({SIDE_PX},iw))':'if(gt(iw,ih),min({SIDE_PX},i
 SMALL = {"vf": FIT, "pix_fmt": "yuv420p", "c:v": "libx264", "preset": "veryfast", "crf": 27, "threads": 2}
 
 
-def write_previews(job: Job, output: Path, folder: Path) -> None:
-    """Write ``source.mp4`` (without sound) and ``result.mp4``, of the same frames, with a key frame every second."""
+def write_previews(job: Job, span: tuple[int, int], output: Path, folder: Path) -> None:
+    """Write ``source.mp4`` (without sound) and ``result.mp4``, of frames ``span``, with a key frame every second."""
     small = {**SMALL, "g": round(job.timeline.fps), "movflags": "+faststart"}
     _write_result(output, folder / RESULT, small)
-    _write_source(job, folder / SOURCE, small)
+    _write_source(job, span, folder / SOURCE, small)
     shutil.copymode(folder / RESULT, folder / SOURCE)  # for people, where other clips are their owner's only
 
 
-def _write_source(job: Job, out: Path, small: dict[str, str | int]) -> None:
-    video, frames = job.video, job.timeline.frames
+def _write_source(job: Job, span: tuple[int, int], out: Path, small: dict[str, str | int]) -> None:
+    video, frames = job.video, span[1] - span[0]
     raw = {"pix_fmt": video.pix_fmt, "s": f"{video.width_px}x{video.height_px}", "framerate": str(video.fps)}
-    source = read_timeline(video, job.timeline, 0, frames)
+    source = read_timeline(video, job.timeline, *span)
     with closing(source), ClipWriter(out, frames, layout_of(video).frame_bytes, raw, small) as clip:
         for frame in source:
             clip.write_planes(frame.planes())

@@ -44,8 +44,9 @@ def generate_clip(
 def session_of(job: Job, plan: Plan, voice: Artefact, engine: Engine) -> Session:
     """The engine bound to a job's voice and clip."""
 
-    def read_face(index: int) -> np.ndarray:
+    def read_face(row: int) -> np.ndarray:
         # A frozen record has a hash, which pyright does not know.
+        index = plan.mouth_start + row
         return _face_of(job.video, plan.track, index, engine.resolution_px, alignment)  # pyright: ignore[reportArgumentType]
 
     alignment = job.settings.engine.spec.alignment

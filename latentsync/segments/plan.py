@@ -6,14 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.faces.align import to_aligned
 from latentsync.faces.track import runs
 from latentsync.job import Job
 from latentsync.records import Segment
 from latentsync.segments.silence import LEAST_KEPT_SECONDS, must_move, open_mouths, paste_opacity
-from latentsync.segments.windows import cover
+from latentsync.segments.windows import BLOCK_FRAMES, cover
 
-BATCH_GRID = 8  # windows; a cut here falls between GPU batches of 1, 2, 4 or 8 windows
+# Lengths of segments are multiples of the longest of these that is near: at whole blocks no window is made twice, at
+# 8 windows none where they follow each other from the block's start.
+GRIDS_FRAMES = (BLOCK_FRAMES, 8 * WINDOW_FRAMES, WINDOW_FRAMES)
 
 
 class Windows(NamedTuple):
@@ -47,22 +50,24 @@ def window_grid(job: Job, ranges: list[tuple[int, int]], is_open: np.ndarray, lo
     return cover(ranges, moving, round(LEAST_KEPT_SECONDS * fps))
 
 
-def plan_segments(frames: int, windows: np.ndarray, segment_frames: int, overlap_frames: int) -> list[Segment]:
-    """Segments that cover ``[0, frames)`` without gaps.
+def plan_segments(frames: int, segment_frames: int, overlap_frames: int) -> list[Segment]:
+    """Segments of about ``segment_frames`` that cover ``[0, frames)`` without gaps.
 
-    ``windows`` (W, 2) are the half-open frame ranges of the global grid. Cuts lie at the multiple of
-    ``segment_frames`` or, inside a window, at a window's start near it, so no window is computed twice
-    for a cut alone.
+    Where they are cut depends on nothing else, so that a part of a long video has the whole's segments.
     """
-    cuts, reach = [0], segment_frames // 4
-    for target in range(segment_frames, frames - reach, segment_frames):  # a short rest joins the last segment
-        cut = _cut_near(target, windows, reach)
-        if cuts[-1] < cut < frames:
-            cuts.append(cut)
+    grid = next((grid for grid in GRIDS_FRAMES if 4 * segment_frames >= 3 * grid), 1)
+    length = round(segment_frames / grid) * grid
+    cuts = [0, *range(length, frames - length // 4, length)]  # a short rest joins the last segment
     return [
         Segment(index=index, start=start, end=end, clip_end=min(end + overlap_frames, frames))
         for index, (start, end) in enumerate(zip(cuts, [*cuts[1:], frames], strict=True))
     ]
+
+
+def segments_of(job: Job) -> list[Segment]:
+    """Those of the whole timeline of a job."""
+    cut, fps = job.settings.segments, job.timeline.fps
+    return plan_segments(job.timeline.frames, max(1, int(cut.segment_seconds * fps)), cut.overlap_frames)
 
 
 def write_segments(segments: Sequence[Segment], out: Path) -> None:
@@ -70,21 +75,9 @@ def write_segments(segments: Sequence[Segment], out: Path) -> None:
     np.save(out, np.array([[segment.start, segment.end, segment.clip_end] for segment in segments], np.int64))
 
 
-def _cut_near(target: int, windows: np.ndarray, reach: int) -> int:
-    if not len(windows):
-        return target
-    on_grid = windows[::BATCH_GRID, 0]
-    best = int(on_grid[np.argmin(np.abs(on_grid - target))])
-    if abs(best - target) <= reach:
-        return best
-    inside = (windows[:, 0] < target) & (target < windows[:, 1])
-    return int(windows[inside][0, 0]) if inside.any() else target
-
-
 def aligned_mouths(track: np.ndarray, resolution_px: int, out: Path) -> None:
-    """Write the mouth of every source frame in aligned pixels, (M, K, 2) float32, NaN without a face."""
-    shape = (len(track), *track.dtype["mouth"].shape)
-    mouths = np.lib.format.open_memmap(out, mode="w+", dtype=np.float32, shape=shape)
-    for index, row in enumerate(track):
-        mouths[index] = to_aligned(row["mouth"], row["matrix"], resolution_px) if row["face"] else np.nan
-    mouths.flush()
+    """Write the mouths of rows of a track in aligned pixels, (R, K, 2) float32, NaN without a face."""
+    mouths = np.full((len(track), *track.dtype["mouth"].shape), np.nan, np.float32)
+    for index in np.flatnonzero(track["face"]):
+        mouths[index] = to_aligned(track["mouth"][index], track["matrix"][index], resolution_px)
+    np.save(out, mouths)

@@ -35,7 +35,8 @@ def _assemble(job: Job, clips: Sequence[ClipFile], out: Path) -> None:
         counts = [clip.end - clip.start for clip in clips]
         join_clips([clip.file.path for clip in clips], counts, timeline.fps, silent)
         tags = metadata_tags(mark, _content_id(job, clips))
-        mux(silent, job.audio, timeline, out, tail=timing.tail, original=job.original_sound, tags=tags)
+        span = clips[0].start, clips[-1].end
+        mux(silent, job.audio, timeline, out, span=span, tail=timing.tail, original=job.original_sound, tags=tags)
     finally:
         silent.unlink(missing_ok=True)
     if mark.metadata:
@@ -43,15 +44,16 @@ def _assemble(job: Job, clips: Sequence[ClipFile], out: Path) -> None:
 
 
 def _check(job: Job, clips: Sequence[ClipFile], out: Path) -> None:
-    timeline, sound = job.timeline, job.audio
+    timeline, (start, end) = job.timeline, (clips[0].start, clips[-1].end)
+    first, last = output_samples(timeline, job.audio, (start, end))
     check_output(
         out,
-        timeline.frames,
+        end - start,
         timeline.fps,
         job.video.width_px,
         job.video.height_px,
-        [clip.start for clip in clips],
-        Fraction(output_samples(timeline, sound), aac_rate(sound.sample_rate_hz)),
+        [clip.start - start for clip in clips],
+        Fraction(last - first, aac_rate(job.audio.sample_rate_hz)),
     )
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from latentsync.job import Job, Plan
 from latentsync.media.encode import read_faces
+from latentsync.segments.part import face_chunks
 from latentsync.settings import Settings
-from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
+from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.segments import generate
 from tests.conftest import Clip
 from tests.e2e.media import cut

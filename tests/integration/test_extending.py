@@ -19,9 +19,10 @@ from latentsync.job import Job, Plan
 from latentsync.media.encode import read_faces
 from latentsync.publishing.report import Report
 from latentsync.records import Artefact, Segment
+from latentsync.segments.part import face_chunks
 from latentsync.settings import Settings
 from tasks.finish import join, publish
-from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
+from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.progress import Progress
 from tasks.reporting import make_report
 from tasks.run import Run

@@ -65,9 +65,15 @@ class Studio:
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         aligned_mouths(track, 512, folder / "mouth.npy")
-        write_segments(plan_segments(timeline.frames, grid, timeline.frames, 0), folder / "cuts.npy")
+        write_segments(plan_segments(timeline.frames, timeline.frames, 0), folder / "cuts.npy")
         files = {name: Artefact.of(folder / f"{name}.npy") for name in (*arrays, "mouth", "cuts")}
-        return Plan(track=Artefact.of(self.folder / "track.npy"), **files, frames_with_face=len(track))
+        return Plan(
+            track=Artefact.of(self.folder / "track.npy"),
+            **files,
+            mouth_start=0,
+            joined=(0, 1),
+            frames_with_face=len(track),
+        )
 
     def rendered(self, index: int) -> Artefact:
         """The clip made to speak with the voice ``index``."""

@@ -21,10 +21,11 @@ from latentsync.job import Job, Plan
 from latentsync.media.decode import read_timeline
 from latentsync.media.encode import read_faces
 from latentsync.records import ClipFile
+from latentsync.segments.part import face_chunks
 from latentsync.segments.render import render_frames
 from latentsync.segments.source import Source
 from latentsync.settings import Settings
-from tasks.prepare import face_chunks, find_faces, plan, probe, track, voice
+from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.segments import generate, render
 from tests.unit.segments.test_silence import write_voice
 

@@ -64,13 +64,14 @@ def test_an_open_mouth_is_closed_although_the_voice_pauses():
     np.testing.assert_array_equal(np.flatnonzero(moving), np.arange(35, 55))
 
 
-@pytest.mark.parametrize(("pause", "most"), [(1.0, 0.90), (2.0, 0.89), (4.0, 0.83)])
+@pytest.mark.parametrize(("pause", "most"), [(1.0, 0.92), (2.0, 0.90), (4.0, 0.85)])
 def test_windows_are_saved_on_a_voice_with_a_fifth_of_pauses(tmp_path, pause, most):
     pauses = [(start + 4 * pause, start + 5 * pause) for start in np.arange(0, 60, 5 * pause)]
     voice = probe_audio(write_voice(tmp_path / "voice.wav", pauses, 60))
     moving = must_move(frame_loudness_db(voice, FPS, 1500), open_mouths(track_of(1500)), FPS)
     everything = cover([(0, 1500)], np.ones(1500, bool), 5)
-    assert 0.8 <= len(cover([(0, 1500)], moving, 5)) / len(everything) <= most
+    share = len(cover([(0, 1500)], moving, 5)) / len(everything)
+    assert 0.8 <= share <= most, share
 
 
 def test_a_change_in_one_sentence_moves_no_window_of_the_others(tmp_path):

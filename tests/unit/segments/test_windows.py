@@ -38,6 +38,13 @@ def test_every_moving_frame_of_a_range_is_covered_once():
     assert count[in_ranges].mean() < 0.8
 
 
+def test_the_grid_begins_anew_with_each_block() -> None:
+    long = _grid((5, 2000)).tolist()
+    assert [501, 512] in long
+    assert [512, 528] in long
+    assert [window for window in long if window[0] >= 1024] == _grid((1024, 2000)).tolist()
+
+
 @pytest.mark.parametrize("frames", [(0, 1003), (16, 32), (15, 17), (333, 400), (340, 341), (999, 1003), (1003, 1010)])
 def test_touching_is_what_the_definition_says(frames):
     windows, (start, end) = _grid((0, 333), (400, 1003)), frames
@@ -47,11 +54,15 @@ def test_touching_is_what_the_definition_says(frames):
 
 @pytest.mark.parametrize("per_batch", [1, 2, 3, 4])
 def test_a_window_meets_the_same_neighbours_whatever_the_segment(per_batch: int) -> None:
-    windows = _grid((0, 333), (400, 1003))
-    whole = {tuple(map(tuple, batch)) for batch in covering_batches(windows, 0, 1003, per_batch)}
+    windows = _grid((0, 333), (400, 1503))
+    whole = {tuple(map(tuple, batch)) for batch in covering_batches(windows, 0, 1503, per_batch)}
     for start in range(0, 1003, 37):
         batches = covering_batches(windows, start, start + 90, per_batch)
         assert {tuple(map(tuple, batch)) for batch in batches} <= whole
+        here = windows[(windows[:, 1] > start // 512 * 512) & (windows[:, 0] < start + 90 + 512)]  # all else unknown
+        assert [*map(np.ndarray.tolist, covering_batches(here, start, start + 90, per_batch))] == [
+            *map(np.ndarray.tolist, batches)
+        ]
         frames = {n for batch in batches for first, last in batch for n in range(first, last)}
         wanted = {n for first, last in windows for n in range(first, last) if start <= n < start + 90}
         assert wanted <= frames

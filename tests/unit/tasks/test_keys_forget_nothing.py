@@ -19,6 +19,7 @@ from latentsync.faces.track import TRACK_DTYPE
 from latentsync.job import Plan
 from latentsync.media.timeline import plan_timeline
 from latentsync.records import Artefact, Chunk, Segment
+from latentsync.segments.part import part_of
 from latentsync.segments.plan import write_segments
 from latentsync.settings import ScoreSettings, Settings
 from tasks import finish, prepare, segments
@@ -41,6 +42,8 @@ OTHER = {
     "engine.name": "latentsync-1.5",
     "engine.latentsync.weights": "weights",
     "timing.fps": "30",
+    "timing.part_from": "1",
+    "timing.part_to": "3",
     "faces.choice": "center",
     "faces.detector": "insightface",
     "mark.aigc_producer": "us",
@@ -95,7 +98,7 @@ def given_by(world: World) -> dict[str, Any]:
     timing = job.settings.timing
     video = job.video.model_copy(update={"fps": timing.rate or job.video.fps})
     timeline = plan_timeline(video, job.audio, timing.if_audio_longer, timing.if_video_longer)
-    job = job.model_copy(update={"timeline": timeline, "video": video})
+    job = job.model_copy(update={"timeline": timeline, "video": video, "part": part_of(timing, timeline)})
     file = world.file("earlier", b"earlier")
     cuts = world.folder / "cuts.npy"
     write_segments([SEGMENT], cuts)
@@ -103,6 +106,7 @@ def given_by(world: World) -> dict[str, Any]:
     plan = Plan(
         track=world.array("track.npy", np.zeros(160, TRACK_DTYPE)), windows=world.array("windows.npy", windows),
         opacity=world.array("opacity.npy", world.opacity), mouth=file,
+        mouth_start=0, joined=(0, 1),
         loudness=world.array("loudness.npy", np.zeros(160, np.float32)),
         cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
     )  # fmt: skip

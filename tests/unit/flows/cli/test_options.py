@@ -44,7 +44,7 @@ def test_every_setting_has_one_option_and_its_help_shows_the_default() -> None:
     page = told("sync")
     options = option_names(list(settings_of(Settings)))
     for name, setting in options.items():
-        lines = [line for line in page.splitlines() if re.search(rf" --{name.replace('_', '-')} ", line)]
+        lines = [line for line in page.splitlines() if re.search(rf" --{name.rstrip('_').replace('_', '-')} ", line)]
         assert len(lines) == 1, f"{setting.path}: {lines}"
         default = setting.field.get_default(call_default_factory=True)
         assert f"[default: {'empty' if default in (None, '', {}, []) else default}]" in lines[0]

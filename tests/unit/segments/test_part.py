@@ -1,0 +1,98 @@
+"""A part of a timeline has the segments, windows and faces that the whole has there."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentsync.errors import InputError
+from latentsync.faces.track import build_track
+from latentsync.job import Job
+from latentsync.media.loudness import FLOOR_DB
+from latentsync.media.timeline import Timeline
+from latentsync.records import Chunk
+from latentsync.segments.part import (
+    SETTLE_FRAMES,
+    face_chunks,
+    joined_segments,
+    part_of,
+    reference_frames,
+    used_frames,
+)
+from latentsync.segments.plan import plan_windows, segments_of
+from latentsync.segments.windows import touching
+from latentsync.settings import Settings, TimingSettings
+from tests.unit.faces.test_track import add_face, detection_rows
+from tests.unit.tasks.test_keys import World
+
+FRAMES = 9000
+
+
+def job_of(folder: Path, part: tuple[int, int] | None, source: str = "cut", source_frames: int = FRAMES) -> Job:
+    line = {"fps": Fraction(25), "frames": FRAMES, "source_frames": source_frames, "voice_frames": FRAMES}
+    timeline = Timeline.model_validate({**line, "source": source})
+    return World(folder).job().model_copy(update={"timeline": timeline, "part": part, "settings": Settings()})
+
+
+@pytest.fixture(scope="module")
+def detections() -> np.ndarray:
+    """A face that is gone for a while, now and then, and trembles."""
+    rows = detection_rows(FRAMES)
+    seen = [frame for frame in range(FRAMES) if frame % 700 > 40]
+    add_face(rows, seen, (300.0, 350.0))
+    rows["signature"][FRAMES // 3 :] = 180
+    return rows
+
+
+def track_of(job: Job, detections: np.ndarray, folder: Path) -> np.ndarray:
+    chunks, files = face_chunks(job), []
+    for chunk in chunks:
+        files.append(folder / f"{chunk.index}.npy")
+        np.save(files[-1], detections[chunk.start : chunk.end])
+    starts = [chunk.start for chunk in chunks]
+    build_track(files, "largest", 512, folder / "track.npy", starts=starts, frames=used_frames(job))
+    return np.load(folder / "track.npy")
+
+
+@pytest.mark.parametrize("part", [(0, 100), (4500, 4625), (5100, 5130), (8900, 9000)])
+def test_a_part_is_planned_as_in_the_whole(tmp_path: Path, detections: np.ndarray, part: tuple[int, int]) -> None:
+    random = np.random.default_rng(2)
+    loudness = np.where(np.repeat(random.random(FRAMES // 20) < 0.7, 20), -20.0, FLOOR_DB).astype(np.float32)
+    jobs = [job_of(tmp_path, None), job_of(tmp_path, part)]
+    tracks = [track_of(job, detections, tmp_path) for job in jobs]
+    plans = [plan_windows(job, track, loudness) for job, track in zip(jobs, tracks, strict=True)]
+    segments = segments_of(jobs[1])
+    first, last = joined_segments(jobs[1])
+    assert segments[first].start <= part[0] < part[1] <= segments[last - 1].end
+    start, end = segments[max(first - 1, 0)].start, segments[last - 1].clip_end
+    grids = [plan.grid[touching(plan.grid, start, end)] for plan in plans]
+    assert len(grids[0]) > 4
+    np.testing.assert_array_equal(*grids)
+    np.testing.assert_array_equal(*(plan.opacity[start:end] for plan in plans))
+    for name in ("face", "matrix", "mouth"):
+        for here in (slice(int(grids[0][0, 0]), int(grids[0][-1, 1])), slice(*reference_frames(jobs[1]))):
+            np.testing.assert_array_equal(*(track[name][here] for track in tracks))
+    assert len(face_chunks(jobs[1])) < len(face_chunks(jobs[0])) / 2
+
+
+def test_a_part_of_a_loop_looks_where_the_loop_is(tmp_path: Path) -> None:
+    job = job_of(tmp_path, (8000, 8100), "loop", 2100)
+    assert {chunk.start for chunk in face_chunks(job)} <= {0, 500, 1000, 1500, 2000}
+    assert face_chunks(job_of(tmp_path, None, "loop", 2100))[-1] == Chunk(index=4, start=2000, end=2100)
+
+
+def test_the_reference_is_inside_one_chunk_and_settled(tmp_path: Path) -> None:
+    start, end = reference_frames(job_of(tmp_path, None))
+    assert start // 500 == (end - 1) // 500
+    assert start % 500 >= SETTLE_FRAMES
+    assert reference_frames(job_of(tmp_path, None, "loop", 300)) == (0, 300)
+
+
+def test_a_part_that_is_not_there_is_refused() -> None:
+    timeline = Timeline(fps=Fraction(25), frames=250, source_frames=250, voice_frames=250, source="cut")
+    assert part_of(TimingSettings(), timeline) is None
+    assert part_of(TimingSettings(part_from="2"), timeline) == (50, 250)
+    assert part_of(TimingSettings(part_from="0:04", part_to="1:00:00"), timeline) == (100, 250)
+    with pytest.raises(InputError, match=r"--from 12 --to 13: .* lasts 10.00 s"):
+        part_of(TimingSettings(part_from="12", part_to="13"), timeline)
