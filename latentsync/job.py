@@ -38,7 +38,8 @@ class Plan(Record):
     mouth: Artefact  # (R, K, 2) float32 in aligned pixels, NaN without a face: how the mouth usually looks
     mouth_start: int  # source frame of its first row
     cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment of the whole timeline
-    joined: tuple[int, int]  # half-open indices of the segments that make the output
+    made: tuple[int, int]  # half-open indices of the segments whose faces are made
+    joined: tuple[int, int]  # and of those of the output
     frames_with_face: int
 
     @property
@@ -52,7 +53,7 @@ class Plan(Record):
 
         They are in a file, since each of thousands of tasks is given the plan.
         """
-        return self._all[max(self.joined[0] - 1, 0) : self.joined[1]]
+        return self._all[slice(*self.made)]
 
     @property
     def output_segments(self) -> tuple[Segment, ...]:

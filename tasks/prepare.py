@@ -23,7 +23,7 @@ from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
-from latentsync.segments.part import face_chunks, joined_segments, part_of, reference_frames, used_frames
+from latentsync.segments.part import face_chunks, joined_segments, made_segments, part_of, reference_frames, used_frames
 from latentsync.segments.plan import aligned_mouths, plan_windows, segments_of, write_segments
 from latentsync.segments.syncnet.weights import syncnet_weights
 from latentsync.segments.voice import extract_voice
@@ -141,10 +141,11 @@ def track(out: Path, progress: Progress, job: Job, chunks: Sequence[Artefact]) -
 
 
 def plan_key(job: Job, track: Artefact) -> list[object]:
-    """The track, the timeline, the part of it, how it is cut, and the voice, whose pauses are kept."""
+    """The track, the timeline, how it is cut, what is made of it, and the voice, whose pauses are kept."""
     cut, heard = job.settings.segments.model_dump(mode="json"), job.audio.file.sha256
     size, libraries = resolution_px(job.settings.engine), computed_by("numpy", "scipy")
-    return [track.sha256, job.timeline.model_dump(mode="json"), job.part, cut, heard, size, libraries]
+    made = [made_segments(job), joined_segments(job)]
+    return [track.sha256, job.timeline.model_dump(mode="json"), made, cut, heard, size, libraries]
 
 
 @stage("plan", plan_key, version=3)
@@ -165,6 +166,7 @@ def plan(work: Work, job: Job, track: Artefact) -> Plan:
         mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows[first:last], size, out)),
         mouth_start=first,
         cuts=work.file("-cuts.npy", lambda out: write_segments(segments_of(job), out)),
+        made=made_segments(job),
         joined=joined_segments(job),
         frames_with_face=int(rows["face"].sum()),
     )

@@ -16,6 +16,7 @@ from latentsync.forecast.trial import Trial
 from latentsync.forecast.voice import ranges
 from latentsync.job import Job
 from latentsync.media.loudness import frame_loudness_db
+from latentsync.segments.part import face_chunks, made_segments, span_of
 from latentsync.segments.plan import segments_of, window_grid
 from latentsync.segments.syncnet.stretch import FPS, SECONDS
 from latentsync.segments.windows import touching
@@ -28,17 +29,18 @@ SYNCNET_CPU_SECONDS = 0.06  # per frame that it looks at
 SOUND_CPU_SECONDS = 0.03  # per second of sound: decoded to be counted, coded as AAC
 BUSY = 0.8  # share of the cores that a job of several segments keeps busy
 BUSY_ALONE = 0.65  # a job of one segment: only ffmpeg works beside
-CHUNK_FRAMES = 500  # source frames per task that finds faces
 
 
 @dataclass(frozen=True)
 class Work:
     """How much there is to do."""
 
-    segments: int
+    frames: int  # of the output
+    segments: int  # whose faces are made
     windows: int  # generated, overlaps included
     generated_frames: int  # in these windows
-    source_frames: int  # that are looked at for faces
+    source_frames: int  # that are looked at for faces, in so many
+    chunks: int
 
 
 def amount_of_work(job: Job, usable: np.ndarray, is_open: np.ndarray) -> Work:
@@ -46,20 +48,22 @@ def amount_of_work(job: Job, usable: np.ndarray, is_open: np.ndarray) -> Work:
     timeline = job.timeline
     loudness = frame_loudness_db(job.audio, timeline.fps, timeline.voice_frames)
     grid = window_grid(job, ranges(usable), is_open, loudness)
-    segments = segments_of(job)
+    segments, (start, end) = segments_of(job)[slice(*made_segments(job))], span_of(job)
+    chunks = face_chunks(job)
     met = [grid[touching(grid, segment.start, segment.clip_end)] for segment in segments]
     return Work(
+        frames=end - start,
         segments=len(segments),
         windows=sum(map(len, met)),
         generated_frames=sum(int((part[:, 1] - part[:, 0]).sum()) for part in met),
-        source_frames=int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1,
+        source_frames=sum(chunk.end - chunk.start for chunk in chunks),
+        chunks=len(chunks),
     )
 
 
 def predict(job: Job, work: Work, trial: Trial, bench: BenchFigure | None) -> Cost:
     """The cost of a job, from its trial and, for an engine on a GPU, from what was measured of it."""
-    frames, segments = job.timeline.frames, work.segments
-    chunks = -(-work.source_frames // CHUNK_FRAMES)
+    frames, segments, chunks = work.frames, work.segments, work.chunks
     cpu = (
         START_CPU_SECONDS
         + TASK_CPU_SECONDS * (6 + chunks + _tasks_of_a_segment(job) * segments)
@@ -118,7 +122,7 @@ def _wall_seconds(job: Job, work: Work, cpu: float, bench: BenchFigure | None) -
 def _intermediate_bytes(job: Job, work: Work, trial: Trial) -> dict[str, int]:
     tables = work.source_frames * (DETECTION_DTYPE.itemsize + TRACK_DTYPE.itemsize + TRACK_DTYPE["mouth"].itemsize)
     overlaps = (work.segments - 1) * job.settings.segments.overlap_frames
-    return {"faces": tables, "generate": int(trial.face_bytes * (job.timeline.frames + overlaps))}
+    return {"faces": tables, "generate": int(trial.face_bytes * (work.frames + overlaps))}
 
 
 def _tasks_at_once(job: Job) -> int:

@@ -2,16 +2,17 @@
 
 from latentsync.forecast.records import Lengths
 from latentsync.job import Job
+from latentsync.segments.part import span_of
 
 
 def describe_lengths(job: Job) -> Lengths:
     """The lengths of a job's inputs and output."""
-    line, video = job.timeline, job.video
+    line, video, (start, end) = job.timeline, job.video, span_of(job)
     return Lengths(
         video_seconds=round(float(video.frames / video.fps), 3),
         voice_seconds=round(job.audio.samples / job.audio.sample_rate_hz, 3),
-        output_seconds=round(float(line.frames / line.fps), 3),
-        frames=line.frames,
+        output_seconds=round(float((end - start) / line.fps), 3),
+        frames=end - start,
         fps=f"{line.fps.numerator}/{line.fps.denominator}",
         width=video.width_px,
         height=video.height_px,

@@ -25,6 +25,7 @@ from latentsync.job import Job
 from latentsync.media.encode import encoder_works
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.media.timeline import plan_timeline
+from latentsync.segments.part import part_of, used_frames
 from latentsync.segments.syncnet.weights import refuse_bad_weights
 from latentsync.settings import Settings
 from latentsync.storage.download import local_file
@@ -44,7 +45,16 @@ def job_of(video: str, audio: str, settings: Settings) -> Job:
     film, voice = (local_file(normalised(location), workspace, limits) for location in (video, audio))
     picture, sound = probe_video(film, settings.timing.rate), probe_audio(voice)
     timeline = plan_timeline(picture, sound, settings.timing.if_audio_longer, settings.timing.if_video_longer)
-    return Job(video=picture, audio=sound, original_sound=None, timeline=timeline, output="", settings=settings)
+    part = part_of(settings.timing, timeline)
+    return Job(
+        video=picture,
+        audio=sound,
+        original_sound=None,
+        timeline=timeline,
+        part=part,
+        output="",
+        settings=settings,
+    )
 
 
 def forecast_job(job: Job) -> Forecast:
@@ -52,7 +62,7 @@ def forecast_job(job: Job) -> Forecast:
 
     Raises ``InputError`` for inputs that cannot be read; other reasons why it cannot succeed are told.
     """
-    looked_at = int(job.timeline.source_indices(0, job.timeline.voice_frames).max()) + 1
+    looked_at = used_frames(job)
     sampling = choose_sampling(job.video, looked_at)
     looks = list(look(job.video, looked_at, sampling, job.settings.faces.detector))
     choice = job.settings.faces.target

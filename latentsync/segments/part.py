@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from latentsync.engines.registry import is_direct
 from latentsync.errors import InputError
 from latentsync.job import Job
 from latentsync.media.timeline import Timeline
@@ -36,6 +37,21 @@ def joined_segments(job: Job) -> tuple[int, int]:
     return held[0], held[-1] + 1
 
 
+def made_segments(job: Job) -> tuple[int, int]:
+    """Half-open indices of the segments whose faces are made: those of the part, and the one its first blends with.
+
+    Faces that are made while rendering blend with none.
+    """
+    first, last = joined_segments(job)
+    return first if is_direct(job.settings.engine) else max(first - 1, 0), last
+
+
+def span_of(job: Job) -> tuple[int, int]:
+    """Frames ``[start, end)`` of the timeline that the output holds."""
+    segments, (first, last) = segments_of(job), joined_segments(job)
+    return segments[first].start, segments[last - 1].end
+
+
 def face_chunks(job: Job) -> list[Chunk]:
     """The source frames to look for faces in, on a grid of its own: those of the job, or those that its part needs."""
     used = used_frames(job)
@@ -66,10 +82,11 @@ def reference_frames(job: Job) -> tuple[int, int]:
 
 
 def _needed_frames(job: Job) -> np.ndarray:
-    """Source frames that decide on the faces of the part's segments, and of the one before, which is blended in."""
-    segments, (first, last) = segments_of(job), joined_segments(job)
-    start = segments[max(first - 1, 0)].start // BLOCK_FRAMES * BLOCK_FRAMES - SETTLE_FRAMES
-    end = -(-segments[last - 1].clip_end // BLOCK_FRAMES) * BLOCK_FRAMES + SETTLE_FRAMES
+    """Source frames that decide on the faces of the part: those of all windows in the blocks of its segments."""
+    segments, (first, last) = segments_of(job), made_segments(job)
+    end = segments[last - 1].end if is_direct(job.settings.engine) else segments[last - 1].clip_end
+    start = segments[first].start // BLOCK_FRAMES * BLOCK_FRAMES - SETTLE_FRAMES
+    end = -(-end // BLOCK_FRAMES) * BLOCK_FRAMES + SETTLE_FRAMES
     voice = job.timeline.voice_frames
     shown = job.timeline.source_indices(min(max(start, 0), voice - 1), min(end, voice))
     return np.concatenate([shown, np.arange(*reference_frames(job))])

@@ -20,7 +20,7 @@ def assemble(job: Job, clips: Sequence[ClipFile], out: Path) -> None:
     try:
         if job.settings.mark.certificate:
             _assemble(job, clips, unsigned)
-            sign(unsigned, job, len(clips), out)
+            sign(unsigned, job, clips, out)
         else:
             _assemble(job, clips, out)
     finally:

@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from latentsync.errors import InputError, TransientError
 from latentsync.job import Job
 from latentsync.media.audio import MOV_SUFFIXES
 from latentsync.media.child import start_child
+from latentsync.records import ClipFile
 from latentsync.settings import MarkSettings
 from latentsync.stitching.mark import DIGITAL_SOURCE_TYPE
 
@@ -44,13 +46,13 @@ def check_signing(mark: MarkSettings, suffix: str) -> None:
         _sign_silence(mark, Path(folder))
 
 
-def sign(unsigned: Path, job: Job, segments: int, out: Path) -> None:
+def sign(unsigned: Path, job: Job, clips: Sequence[ClipFile], out: Path) -> None:
     """Write a copy of ``unsigned`` with a manifest of what was done to which video.
 
     Raises TransientError when it cannot be signed now: ``check_signing`` has tried it all before.
     """
     source = job.video.file
-    complaint = _signed(job.settings.mark, _manifest(job, segments), source.path, unsigned, out)
+    complaint = _signed(job.settings.mark, _manifest(job, clips), source.path, unsigned, out)
     if complaint:
         raise TransientError(f"{out}: could not be signed with {job.settings.mark.certificate}: {complaint}")
 
@@ -85,7 +87,7 @@ def _signed(mark: MarkSettings, manifest: dict[str, Any], parent: Path, unsigned
     return complaint if signer.returncode else ""
 
 
-def _manifest(job: Job, segments: int) -> dict[str, Any]:
+def _manifest(job: Job, clips: Sequence[ClipFile]) -> dict[str, Any]:
     """Title, actions and settings. No paths and no addresses: the file goes to the public."""
     actions = [
         {"action": "c2pa.dubbed", "softwareAgent": _program(), "description": "the sound was replaced"},
@@ -99,9 +101,9 @@ def _manifest(job: Job, segments: int) -> dict[str, Any]:
     work = {
         "video_sha256": job.video.file.sha256,
         "voice_sha256": job.audio.file.sha256,
-        "frames": job.timeline.frames,
+        "frames": clips[-1].end - clips[0].start,
         "fps": str(job.timeline.fps),
-        "segments": segments,
+        "segments": len(clips),
         "engine": engine_identity(job.settings.engine),
     }
     return {

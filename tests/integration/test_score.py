@@ -71,6 +71,7 @@ class Studio:
             track=Artefact.of(self.folder / "track.npy"),
             **files,
             mouth_start=0,
+            made=(0, 1),
             joined=(0, 1),
             frames_with_face=len(track),
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from latentsync.errors import InputError
+from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT
 from latentsync.faces.track import build_track
 from latentsync.job import Job
 from latentsync.media.loudness import FLOOR_DB
@@ -16,6 +17,7 @@ from latentsync.segments.part import (
     SETTLE_FRAMES,
     face_chunks,
     joined_segments,
+    made_segments,
     part_of,
     reference_frames,
     used_frames,
@@ -29,10 +31,13 @@ from tests.unit.tasks.test_keys import World
 FRAMES = 9000
 
 
-def job_of(folder: Path, part: tuple[int, int] | None, source: str = "cut", source_frames: int = FRAMES) -> Job:
+def job_of(
+    folder: Path, part: tuple[int, int] | None, source: str = "cut", source_frames: int = FRAMES, engine: str = "warp"
+) -> Job:
     line = {"fps": Fraction(25), "frames": FRAMES, "source_frames": source_frames, "voice_frames": FRAMES}
     timeline = Timeline.model_validate({**line, "source": source})
-    return World(folder).job().model_copy(update={"timeline": timeline, "part": part, "settings": Settings()})
+    settings = Settings.model_validate({"engine": {"name": engine}})
+    return World(folder).job().model_copy(update={"timeline": timeline, "part": part, "settings": settings})
 
 
 @pytest.fixture(scope="module")
@@ -51,28 +56,42 @@ def track_of(job: Job, detections: np.ndarray, folder: Path) -> np.ndarray:
         files.append(folder / f"{chunk.index}.npy")
         np.save(files[-1], detections[chunk.start : chunk.end])
     starts = [chunk.start for chunk in chunks]
-    build_track(files, "largest", 512, folder / "track.npy", starts=starts, frames=used_frames(job))
+    out = folder / "track.npy"
+    build_track(files, "largest", 512, LATENTSYNC_ALIGNMENT, out, starts=starts, frames=used_frames(job))
     return np.load(folder / "track.npy")
 
 
-@pytest.mark.parametrize("part", [(0, 100), (4500, 4625), (5100, 5130), (8900, 9000)])
-def test_a_part_is_planned_as_in_the_whole(tmp_path: Path, detections: np.ndarray, part: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("engine", "part"),
+    [
+        ("latentsync-1.6", (0, 100)),
+        ("latentsync-1.6", (4500, 4625)),
+        ("latentsync-1.6", (8900, 9000)),
+        ("warp", (5100, 5130)),
+    ],
+)
+def test_a_part_is_planned_as_in_the_whole(
+    tmp_path: Path, detections: np.ndarray, part: tuple[int, int], engine: str
+) -> None:
     random = np.random.default_rng(2)
     loudness = np.where(np.repeat(random.random(FRAMES // 20) < 0.7, 20), -20.0, FLOOR_DB).astype(np.float32)
-    jobs = [job_of(tmp_path, None), job_of(tmp_path, part)]
+    jobs = [job_of(tmp_path, part, engine=engine) for part in (None, part)]
     tracks = [track_of(job, detections, tmp_path) for job in jobs]
     plans = [plan_windows(job, track, loudness) for job, track in zip(jobs, tracks, strict=True)]
     segments = segments_of(jobs[1])
     first, last = joined_segments(jobs[1])
     assert segments[first].start <= part[0] < part[1] <= segments[last - 1].end
-    start, end = segments[max(first - 1, 0)].start, segments[last - 1].clip_end
-    grids = [plan.grid[touching(plan.grid, start, end)] for plan in plans]
-    assert len(grids[0]) > 4
-    np.testing.assert_array_equal(*grids)
-    np.testing.assert_array_equal(*(plan.opacity[start:end] for plan in plans))
+    made = segments[slice(*made_segments(jobs[1]))]
+    assert len(made) == last - first + (engine != "warp" and first > 0)
+    start, end = made[0].start, made[-1].end if engine == "warp" else made[-1].clip_end
+    whole, here = (plan.grid[touching(plan.grid, start, end)] for plan in plans)
+    assert len(whole) > 4
+    np.testing.assert_array_equal(here, whole)
+    whole_track, track = tracks
+    np.testing.assert_array_equal(plans[1].opacity[start:end], plans[0].opacity[start:end])
     for name in ("face", "matrix", "mouth"):
-        for here in (slice(int(grids[0][0, 0]), int(grids[0][-1, 1])), slice(*reference_frames(jobs[1]))):
-            np.testing.assert_array_equal(*(track[name][here] for track in tracks))
+        for rows in (slice(int(whole[0, 0]), int(whole[-1, 1])), slice(*reference_frames(jobs[1]))):
+            np.testing.assert_array_equal(track[name][rows], whole_track[name][rows])
     assert len(face_chunks(jobs[1])) < len(face_chunks(jobs[0])) / 2
 
 

@@ -42,7 +42,7 @@ OTHER = {
     "engine.name": "latentsync-1.5",
     "engine.latentsync.weights": "weights",
     "timing.fps": "30",
-    "timing.part_from": "1",
+    "timing.part_from": "3",
     "timing.part_to": "3",
     "faces.choice": "center",
     "faces.detector": "insightface",
@@ -106,7 +106,7 @@ def given_by(world: World) -> dict[str, Any]:
     plan = Plan(
         track=world.array("track.npy", np.zeros(160, TRACK_DTYPE)), windows=world.array("windows.npy", windows),
         opacity=world.array("opacity.npy", world.opacity), mouth=file,
-        mouth_start=0, joined=(0, 1),
+        mouth_start=0, made=(0, 1), joined=(0, 1),
         loudness=world.array("loudness.npy", np.zeros(160, np.float32)),
         cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
     )  # fmt: skip
@@ -155,7 +155,8 @@ def changing() -> list[Any]:
 @pytest.mark.parametrize(("path", "field"), changing())
 def test_a_setting_is_in_a_key_or_said_to_change_nothing(world: World, path: str, field: Any) -> None:
     engine = {"engine": {"name": "latentsync-1.6"}} if path.startswith("engine.latentsync") else {}
-    world.settings = engine
+    cut = {"segments": {"segment_seconds": 2}} if path.startswith("timing.part") else {}
+    world.settings = engine | cut
     world.voice_samples = 64_000 if "video_longer" in path else 204_800  # 100 or 320 frames, of 160
     before = keys(world)
     world.settings = merged(world.settings, nested(path, other_value(path, field)))

@@ -57,7 +57,7 @@ def plan_figures(_folder: Path) -> np.ndarray:
     ranges = [(3, 70), (74, FRAMES)]
     windows = cover(ranges, must_move(loudness_db(), TIME % 50 < 9, FPS), 5)
     opacity = paste_opacity(ranges, windows, FRAMES, FPS)
-    cut = [(one.index, one.start, one.end) for one in plan_segments(FRAMES, windows, 25, 8)]
+    cut = [(one.index, one.start, one.end) for one in plan_segments(FRAMES, 25, 8)]
     return np.concatenate([np.ravel(windows), opacity, np.ravel(cut)]).astype(float)
 
 
