@@ -54,8 +54,7 @@ def read_rgb(
     At the end, frames that were decoded with errors are told by a warning, or by an InputError when the
     video is thereby complete to less than ``min_complete_percent``.
     """
-    scale = min(1.0, long_side_px / max(video.width_px, video.height_px))
-    width, height = (max(1, round(size * scale)) for size in (video.width_px, video.height_px))
+    scale, (width, height) = reduced(video, long_side_px)
     filters = [f"scale={width}:{height}:flags=area", "format=rgb24"]
     buffers = _read_source(
         video, start, stop, filters, width * height * 3, threads, _judge(video, min_complete_percent)
@@ -72,20 +71,23 @@ def _judge(video: VideoInfo, min_complete_percent: int) -> Callable[[int], None]
 
 
 def read_samples(
-    video: VideoInfo, interval_seconds: Fraction, frames: int, long_side_px: int, key_frames_only: bool
+    video: VideoInfo, interval_seconds: Fraction, frames: int, long_side_px: int
 ) -> tuple[float, Generator[np.ndarray]]:
     """One reduced frame for every ``interval_seconds`` of source frames ``[0, frames)``, as ``read_rgb`` gives them.
 
     Sample k is the last decoded frame nearer to ``k * interval_seconds`` than to another sample's time.
-    ``key_frames_only`` decodes no others: quicker by far, at most one key frame's distance off.
     """
-    scale = min(1.0, long_side_px / max(video.width_px, video.height_px))
-    width, height = (max(1, round(size * scale)) for size in (video.width_px, video.height_px))
+    scale, (width, height) = reduced(video, long_side_px)
     samples = ceil(frames / video.fps / interval_seconds)
-    skipped = {"skip_frame": "nokey"} if key_frames_only else {}
-    stream = media_input(video.file.path, threads=2, **skipped)["V:0"]
+    stream = media_input(video.file.path, threads=2)["V:0"]
     filters = [*on_timeline(1 / interval_seconds, 0, samples), f"scale={width}:{height}:flags=area", "format=rgb24"]
     return scale, _read_all(decode_command(stream, filters, format="rawvideo"), video.file.path, (height, width, 3))
+
+
+def reduced(video: VideoInfo, long_side_px: int) -> tuple[float, tuple[int, int]]:
+    """Scale and (width, height) at which the longer side has at most ``long_side_px``."""
+    scale = min(1.0, long_side_px / max(video.width_px, video.height_px))
+    return scale, (max(1, round(video.width_px * scale)), max(1, round(video.height_px * scale)))
 
 
 def _read_all(command: list[str], path: Path, shape: tuple[int, ...]) -> Generator[np.ndarray]:
