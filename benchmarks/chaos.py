@@ -21,8 +21,8 @@ from tests.e2e.ledger import records, running
 from tests.e2e.media import decoded_digest, make_clip
 from tests.e2e.services import BIN, Services, ffmpegs_about, kill, wait_until
 
-SECONDS = 6
-SEGMENT_SECONDS = 1.0
+SECONDS = 7.68  # 192 frames: six segments of two windows
+SEGMENT_SECONDS = SECONDS / 6
 TARGETS = ("process", "tree", "server")
 AGAIN = 0.25  # share of killed jobs that are killed once more
 PATIENCE = 20  # times the undisturbed job: then it hangs

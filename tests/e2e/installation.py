@@ -16,7 +16,7 @@ from tests.e2e.runs import Runs
 from tests.e2e.services import Services, wait_until
 
 SEGMENTS = 6
-SECONDS = 6
+SECONDS = 7.68  # 192 frames: six segments of two windows
 CPU_WORKERS = ("cpu-1", "cpu-2")
 
 
