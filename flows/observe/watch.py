@@ -12,6 +12,7 @@ from flows.observe.progress import Following
 from latentsync.job import Job
 from latentsync.publishing.report import Report, sidecar_of, write_report
 from latentsync.review.plots import plot_run
+from tasks.forecast import forecast
 from tasks.reporting import MemoryPeaks
 from tasks.run import Run
 
@@ -55,9 +56,10 @@ class Watch:
         """
         if self._run.of_deployment and not job.part:
             from flows.observe.forecast import show_forecast  # imported where needed: it takes a part of a second
-            from latentsync.forecast.make import forecast_job
 
-            tolerant(lambda: show_forecast(forecast_job(job)))
+            foreseen = self._run.wait(forecast.submit(job)).forecast
+            if foreseen:
+                tolerant(show_forecast, foreseen)
 
     def show(self, report: Report, folder: Path | None) -> None:
         """Write the report beside the output, if wanted, and its page into the folder of its pictures; lead to it."""

@@ -39,7 +39,7 @@ with gpu_place(["gpu-of-make-e2e"], 1, lambda: None):
     print(began, time.monotonic())
 """
 
-EXPENSIVE = ("voice", "faces", "track", "render", "join")
+EXPENSIVE = ("forecast", "voice", "faces", "track", "render", "join")
 console = Console(width=150, highlight=False)
 
 
@@ -59,7 +59,7 @@ def warm_job(site: Installation) -> str:
     before = {name: site.loads(name) for name in names}
     run = site.submit(site.outputs / "warm.mp4", cache=False)
     seconds = site.runs.finish(run)
-    assert len(site.runs.made(run, *EXPENSIVE)) == SEGMENTS + 4, f"cached: {site.runs.tasks(run)}"
+    assert len(site.runs.made(run, *EXPENSIVE)) == SEGMENTS + 5, f"cached: {site.runs.tasks(run)}"
     after = {name: site.loads(name) for name in names}
     assert after == dict.fromkeys(names, 1), f"engines loaded: {before}, then {after}"
     same(site, "warm.mp4")
