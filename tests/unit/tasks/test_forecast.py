@@ -25,6 +25,7 @@ def test_it_is_the_same_result_for_the_same_job(job):
 
 def test_it_says_what_was_seen(job):
     foreseen = forecast.run(job).value.forecast
+    assert foreseen
     assert foreseen.lengths.frames == job.timeline.frames
     assert "shows a face" in foreseen.problems[0]
 
