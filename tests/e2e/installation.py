@@ -88,8 +88,7 @@ class Installation:
 
         def making() -> bool:
             doing = read_progress(self.work / "runs" / str(run))
-            tasks = [doing.get(f"render-{number:03d}") for number in range(segment, SEGMENTS)]
-            return any(task.frames for task in tasks if task)
+            return any(f"render-{number:03d}" in doing for number in range(segment, SEGMENTS))
 
         wait_until(making, f"run {run} makes segment {segment}", every=0.05)
 
