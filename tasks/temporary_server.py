@@ -1,8 +1,10 @@
 """The server that Prefect starts for one command, where nobody has set up one: it neither outlives us nor we it."""
 
+import atexit
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +15,9 @@ import psutil
 
 from latentsync.errors import TransientError
 
-INTERVAL_SECONDS = 1.0
-SERVER = "prefect.server.api.server"  # in the command line of the child that Prefect starts
+INTERVAL_SECONDS, START_INTERVAL_SECONDS = 1.0, 0.1
+STOP_SECONDS = 5.0
+SERVER = "prefect.server.api.server"  # in its command line, whoever starts it
 # Reads process ids until we are gone, whatever ended us; then ends those processes.
 GUARD = """trap '' INT TERM HUP; while read -r pid; do all="$all $pid"; done; [ -z "$all" ] || kill -9 $all"""
 
@@ -23,36 +26,84 @@ def start_temporary_server() -> Callable[[], None]:
     """Start the server in the background, if one is needed; the function returned waits until it answers.
 
     It dies with this process, also by kill -9, and a Ctrl-C is for this process alone. The function
-    raises ``TransientError`` when the server does not start.
+    raises ``TransientError`` when the server does not start. As `prefect.server.api.server.SubprocessASGIServer`
+    does, whose import alone takes longer than all that happens here.
     """
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 
     if PREFECT_API_URL.value():
         return lambda: None
-    from prefect.server.api.server import SubprocessASGIServer
+    port = _free_port()
+    server = _server(port)
+    _end_with_us(server.pid)
+    atexit.register(_stop, server)
+    url = _use(f"http://127.0.0.1:{port}/api")
+    patience_seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+    return lambda: _wait_for(server, f"{url}/health", time.monotonic() + patience_seconds)
 
-    server, errors = SubprocessASGIServer(), []
 
-    def start() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the server inherits it
-        try:
-            server.start()
-        except Exception as error:
-            errors.append(error)
+def lasting_server() -> str:
+    """The URL of the server that people can look at, now and later; empty where there is none."""
+    from prefect.settings import PREFECT_API_URL
 
-    thread = threading.Thread(target=start, name="temporary-server", daemon=True)
-    thread.start()
-    while thread.is_alive() and server.server_process is None:
-        time.sleep(0.01)
-    if server.server_process:
-        _end_with_us(server.server_process.pid)
+    url = PREFECT_API_URL.value() or ""
+    return "" if url in _temporary else url
 
-    def wait() -> None:
-        thread.join()
-        if errors:
-            raise TransientError(f"Prefect's temporary server does not start ({errors[0]}); try again") from errors[0]
 
-    return wait
+def _server(port: int) -> subprocess.Popen[bytes]:
+    import prefect
+    from prefect.settings import get_current_settings
+
+    application = ["--app-dir", prefect.__module_path__.parent, "--factory", f"{SERVER}:create_app"]
+    place = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    temporary = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the server inherits
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *application, *place], env={**os.environ, **temporary, **settings}
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _use(url: str) -> str:
+    """Let all threads and children of this process ask the server at ``url``."""
+    import prefect.context
+
+    os.environ["PREFECT_API_URL"] = url
+    prefect.context.refresh_global_settings_context()
+    _temporary.add(url)
+    return url
+
+
+def _wait_for(server: subprocess.Popen[bytes], health: str, end: float) -> None:
+    import httpx
+
+    with httpx.Client() as client:
+        while server.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(httpx.ConnectError):
+                client.get(health).raise_for_status()
+                return
+            time.sleep(START_INTERVAL_SECONDS)
+    what = "does not answer" if server.poll() is None else f"ended with code {server.returncode}"
+    raise TransientError(f"Prefect's temporary server {what}; try again")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """What it has not written yet, it writes now."""
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _end_with_us(pid: int) -> None:
@@ -66,6 +117,7 @@ def _end_with_us(pid: int) -> None:
 
 
 _guards: list[subprocess.Popen[bytes]] = []
+_temporary: set[str] = set()  # URLs of our own servers
 
 
 @contextlib.contextmanager

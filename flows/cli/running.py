@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from flows.cli.console import console
 from latentsync.errors import InputError
@@ -12,13 +13,15 @@ from latentsync.errors import InputError
 @contextmanager
 def flow_runs() -> Iterator[Callable[[], None]]:
     """Get Prefect ready to run a flow here; call what is yielded right before, to wait for its server and show bars."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+    from prefect.settings import temporary_settings
 
-    from tasks.temporary_server import start_temporary_server
+    from tasks.temporary_server import lasting_server, start_temporary_server
 
-    is_read = bool(PREFECT_API_URL.value())  # nobody sees the log of a temporary server
-    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: is_read}), contextlib.ExitStack() as stack:
-        server_answers = start_temporary_server()
+    server_answers = start_temporary_server()
+    # Nobody reads the log of a temporary server, or waits for its runs' heartbeats.
+    alone = {"logging.to_api.enabled": False, "flows.heartbeat_frequency": None}
+    silent: dict[Any, Any] = {} if lasting_server() else alone
+    with temporary_settings(silent), contextlib.ExitStack() as stack:
 
         def ready() -> None:
             from flows.cli.bars import Bars

@@ -16,12 +16,12 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext
-from prefect.settings import PREFECT_API_URL
 
 from flows.observe.progress import StageProgress
 from flows.observe.segments_table import segments_table
 from latentsync.review.embed import data_uri
 from tasks.run import Run
+from tasks.temporary_server import lasting_server
 
 log = logging.getLogger("latentsync.flows.artifacts")
 
@@ -57,7 +57,7 @@ class Artifacts:
 
     def __call__(self, stages: dict[str, StageProgress]) -> None:
         """Show how far the stages are, unless nobody can look: a temporary server gets the last state only."""
-        if not PREFECT_API_URL.value():
+        if not lasting_server():
             return
         for kept in self._shown:
             kept.show(stages)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from prefect._internal import control_listener  # there is no public way to say that a SIGTERM means cancel
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
 
 from flows.observe.progress import StageProgress
 from tasks.run import Run
+from tasks.temporary_server import lasting_server
 
 log = logging.getLogger("latentsync.flows.cancelling")
 
@@ -24,7 +24,7 @@ class CancelWatch:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._next = time.monotonic() + INTERVAL_SECONDS
-        self._asks = bool(PREFECT_API_URL.value()) and not run.of_deployment
+        self._asks = bool(lasting_server()) and not run.of_deployment
 
     def __call__(self, _stages: dict[str, StageProgress]) -> None:
         """Look from time to time; a server that does not answer is no reason to stop."""
