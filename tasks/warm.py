@@ -1,9 +1,15 @@
-"""Preloaded by Dask workers: import what tasks need and load the engine before the first segment asks."""
+"""What tasks would otherwise wait for: done when a Dask worker starts, and while the command's server starts."""
 
+import contextlib
 import os
+from pathlib import Path
 
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
+from latentsync.errors import InputError
+from latentsync.faces.detectors.registry import load_detector
+from latentsync.records import file_sha256
+from latentsync.settings import Settings
 from tasks.arenas import limit_malloc_arenas
 
 WARM_ENGINE = "LIPSYNC_WARM_ENGINE"  # environment variable: EngineSettings as JSON
@@ -16,3 +22,11 @@ def dask_setup(worker: object) -> None:
 
     if engine := os.environ.get(WARM_ENGINE):
         load_engine(EngineSettings.model_validate_json(engine)).preload()
+
+
+def warm_up(settings: Settings, *inputs: str) -> None:
+    """Take the digests of inputs that lie here, and load a detector once; what is wrong is for the probe to say."""
+    with contextlib.suppress(OSError, InputError):
+        for path in filter(Path.is_file, map(Path, inputs)):
+            file_sha256(path)
+        load_detector(settings.faces.detector)

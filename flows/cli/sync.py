@@ -36,7 +36,9 @@ def sync(
     with flow_runs() as ready:
         from flows.lipsync import lipsync
         from latentsync.publishing.report import write_report
+        from tasks.warm import warm_up
 
+        warm_up(settings, *places[:2])
         ready()
         made = lipsync(*places, settings, forced)
     if report:
