@@ -125,7 +125,7 @@ def _seen_by_syncnet(job: Job, plan: Plan, segment: Segment, sound: Artefact | N
     return [job.syncnet.sha256, hashlib.sha256(samples.tobytes()).hexdigest(), computed_by("torch")]
 
 
-@stage("score-{segment.index:03d}", score_key)
+@stage("score-{segment.index:03d}", score_key, version=2)
 def score(
     work: Work, job: Job, plan: Plan, segment: Segment, rendered: Artefact, sound: Artefact | None = None
 ) -> Score:

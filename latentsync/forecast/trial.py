@@ -139,7 +139,7 @@ class _Stretch:
             return
         segment = self._segment
         clip = rendered_video(self.job, segment, Artefact.of(self.rendered))
-        look_at_clip(self._source(), clip, segment, self.frames, lambda _: None, texture_frames=FEW_FRAMES)
+        look_at_clip(self._source(), clip, segment, self.frames, lambda _: None, (0, FEW_FRAMES))
 
     @property
     def _segment(self) -> Segment:

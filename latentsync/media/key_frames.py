@@ -43,6 +43,20 @@ def read_key_frames(
         raise InputError(f"{video.file.path}: is damaged ({error}); copy or export it again") from error
 
 
+def key_frame_before(video: VideoInfo, frame: int) -> int:
+    """The last frame of the timeline up to ``frame`` at which decoding can begin. Raises InputError as above."""
+    try:
+        with open_media(video.file.path) as container:
+            stream = cast(VideoStream, container.streams[video.stream])
+            key = _enter(container, stream, frame / video.fps, is_first=True)
+            start = Fraction(container.start_time or 0, av.time_base)
+    except av.FFmpegError as error:
+        raise InputError(f"{video.file.path}: is damaged ({error}); copy or export it again") from error
+    if key is None or key.pts is None:
+        return 0
+    return max(0, round((key.pts * (key.time_base or Fraction(1)) - start) * video.fps))
+
+
 def _enter(container: InputContainer, stream: VideoStream, seconds: Fraction, is_first: bool) -> av.Packet | None:
     """The last key frame's packet up to a time that counts from the start of the file, or the next for the first."""
     start = Fraction(container.start_time or 0, av.time_base)

@@ -13,6 +13,8 @@ from latentsync.media.frames import Frame
 
 VIEW_PX = 320  # side of the view: the mesh looks at 192 px of face
 FACE_SHARE = 0.6  # height of the aligned crop in the view; detectors want to see more than a face
+PIECE_FRAMES = 32  # of long clips, every other such piece is looked at: the figures stay, at half the price
+SHORT_FRAMES = 128  # a clip of which all frames are looked at
 LIPS = len(LIPS_OUTER + LIPS_INNER)  # the first of MOUTH_POINTS
 # Opposite points of the inner lips, in the middle of the mouth: (lower, upper) in MOUTH_POINTS.
 GAPS = np.array([(len(LIPS_OUTER) + k, len(LIPS_OUTER) + len(LIPS_INNER) - k) for k in (4, 5, 6)])
@@ -20,7 +22,7 @@ GAPS = np.array([(len(LIPS_OUTER) + k, len(LIPS_OUTER) + len(LIPS_INNER) - k) fo
 
 @dataclass(frozen=True)
 class Lips:
-    """Per frame, in heights of the aligned crop; NaN where no face was found."""
+    """Per frame, in heights of the aligned crop; NaN where no face was found or looked for."""
 
     opening: np.ndarray  # (N,) gap between the inner lips
     points: np.ndarray  # (N, 40, 2) outer and inner lips, in the order of MOUTH_POINTS
@@ -31,11 +33,17 @@ class Lips:
         return np.isfinite(self.opening)
 
 
-def watch_lips(frames: Iterable[Frame], matrices: np.ndarray, resolution: int, detector: FaceDetector) -> Lips:
-    """Find the lips in consecutive frames; ``matrices`` (N, 2, 3) say where each frame's face is.
+def looked_at(frames: int) -> np.ndarray:
+    """(frames,) bool: the frames of a clip in which lips are looked for."""
+    return (np.arange(frames) // PIECE_FRAMES % 2 == 0) | (frames <= SHORT_FRAMES)
 
-    A frame whose matrix is 0 is not looked at.
+
+def watch_lips(frames: Iterable[Frame], matrices: np.ndarray, resolution: int, detector: FaceDetector) -> Lips:
+    """Find the lips in consecutive frames, those ``looked_at``; ``matrices`` (N, 2, 3) say where each frame's face is.
+
+    A frame whose matrix is 0 is not looked at either.
     """
+    looked = looked_at(len(matrices))
     unit = FACE_SHARE * VIEW_PX
     opening = np.full(len(matrices), np.nan)
     points = np.full((len(matrices), LIPS, 2), np.nan)
@@ -43,6 +51,7 @@ def watch_lips(frames: Iterable[Frame], matrices: np.ndarray, resolution: int, d
     for index, (frame, matrix) in enumerate(zip(frames, matrices, strict=True)):
         if not matrix.any():
             detector.forget()
+        if not (looked[index] and matrix.any()):
             continue
         for face in detector.detect(face_view(frame, view_matrix(matrix, resolution)))[:1]:
             gaps = face.mouth[GAPS[:, 0]] - face.mouth[GAPS[:, 1]]

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from math import ceil
 
 import numpy as np
 
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.job import Job, Plan
-from latentsync.media.decode import read_range
+from latentsync.media.decode import MARGIN_SECONDS, read_range
 from latentsync.media.frames import Frame
+from latentsync.media.key_frames import key_frame_before
 from latentsync.records import Artefact, Segment, VideoInfo
-from latentsync.segments.lips import LIPS, Lips, watch_lips
-from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
+from latentsync.segments import silence
+from latentsync.segments.lips import LIPS, Lips, looked_at, watch_lips
 from latentsync.segments.source import Source
 from latentsync.segments.stretches import longest_run, middle_of
 from latentsync.segments.sync import lip_leak, sync
@@ -35,8 +37,9 @@ def score_clip(
     Raises InputError or InternalError when the clip cannot be read.
     """
     source, video = Source.of(job, plan), rendered_video(job, segment, clip)
-    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame)
-    pasted = source.opacity[segment.start : segment.end] > 0
+    compared = _range_to_compare(job, source, segment)
+    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame, compared)
+    pasted = (source.opacity[segment.start : segment.end] > 0) & looked_at(segment.frames)
     offset, correlation, leak = _heard(job, plan, segment, lips.opening)
     distance, confidence = _lse(job, plan, segment, source, video, sound)
     return Score(
@@ -59,11 +62,11 @@ def look_at_clip(
     segment: Segment,
     voice_frames: int,
     on_frame: Callable[[int], None],
-    texture_frames: int = TEXTURE_FRAMES,
+    compared: tuple[int, int],
 ) -> tuple[Lips, Texture]:
-    """The lips of all rendered frames with a voice, and the texture of some in the middle of the new faces."""
-    size, opacity = source.resolution_px, source.opacity[segment.start : segment.end]
-    texture, compared = Texture(size), middle_of(longest_run(opacity == OPAQUE), texture_frames)
+    """The lips of rendered frames with a voice, and the texture of those in the range ``compared`` of the segment."""
+    size = source.resolution_px
+    texture = Texture(size)
     with closing(read_range(video, 0, segment.frames)) as frames:
         seen = _counted(_compared(frames, source, segment, compared, texture), on_frame)
         lips = watch_lips(seen, _matrices(source, segment, voice_frames), size, load_detector("mediapipe"))
@@ -88,9 +91,9 @@ def _heard(
     job: Job, plan: Plan, segment: Segment, opening: np.ndarray
 ) -> tuple[int | None, float | None, float | None]:
     """Offset, correlation and LipLeak; the frames after the voice are not looked at."""
-    loudness, margin = plan.open_loudness(), round(MARGIN_SECONDS * job.timeline.fps)
+    loudness, margin = plan.open_loudness(), round(silence.MARGIN_SECONDS * job.timeline.fps)
     here = slice(segment.start, segment.end)
-    heard, speaking = loudness[here], is_speaking(loudness)[here]
+    heard, speaking = loudness[here], silence.is_speaking(loudness)[here]
     opening = opening[: len(heard)]
     offset, correlation = sync(heard, speaking, opening) or (None, None)
     return offset, correlation, lip_leak(speaking, opening, margin)
@@ -124,6 +127,22 @@ def _compared(
             if first <= index < last:
                 texture.add(next(originals), frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
             yield frame
+
+
+def _range_to_compare(job: Job, source: Source, segment: Segment) -> tuple[int, int]:
+    """Frames of the longest stretch of new faces: where the source is quickly read, else in its middle."""
+    new = longest_run(source.opacity[segment.start : segment.end] == OPAQUE)
+    first, last = middle_of(new, TEXTURE_FRAMES)
+    if job.video.sequential or first == last:
+        return first, last
+    middle = int(source.source_indices(segment.start + first, segment.start + first + 1)[0])
+    quick = key_frame_before(job.video, middle) + ceil(MARGIN_SECONDS * job.video.fps) + 1
+    start, end = first + quick - middle, last + quick - middle
+    if new[0] <= start and end <= new[1]:
+        shown = source.source_indices(segment.start + start, segment.start + end)
+        if np.array_equal(shown, np.arange(quick, quick + end - start)):
+            return start, end
+    return first, last
 
 
 def _counted(frames: Iterator[Frame], on_frame: Callable[[int], None]) -> Generator[Frame]:
