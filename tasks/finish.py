@@ -13,7 +13,8 @@ from latentsync.stitching.assemble import assemble
 from latentsync.storage import disks
 from tasks.keys import computed_by, file_name_part, mark_part, sound_part
 from tasks.progress import Progress
-from tasks.stages import Work, file_stage, stage
+from tasks.stages import file_stage, stage
+from tasks.work import Work
 
 
 class Pictures(Record):

@@ -7,7 +7,8 @@ from latentsync.forecast.records import Forecast
 from latentsync.job import Job
 from latentsync.records import Record
 from tasks.keys import computed_by, sound_part, video_part
-from tasks.stages import Work, stage
+from tasks.stages import stage
+from tasks.work import Work
 
 log = logging.getLogger("latentsync.tasks")
 

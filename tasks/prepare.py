@@ -37,7 +37,8 @@ from latentsync.storage.workspace import Workspace
 from tasks.keys import alignment_part, computed_by, sound_part, video_part
 from tasks.progress import Progress
 from tasks.refusals import refuse_bad_request
-from tasks.stages import Work, file_stage, stage
+from tasks.stages import file_stage, stage
+from tasks.work import Work
 
 Info = TypeVar("Info", VideoInfo, AudioInfo)
 

@@ -16,7 +16,8 @@ from latentsync.records import Artefact
 from latentsync.storage.throttle import MIB
 from tasks.keys import computed_by
 from tasks.results import Took
-from tasks.run import Run, Submitted
+from tasks.run import Run
+from tasks.submitted import Submitted
 
 LIBRARIES = (
     "lipsync-pipeline",

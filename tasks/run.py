@@ -9,16 +9,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
 
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
-from prefect.states import State
 from prefect.transactions import IsolationLevel
 
 from latentsync.engines.registry import uses_gpu
-from latentsync.errors import InputError, LipsyncError, SegmentsFailed, TransientError, WeightsError
+from latentsync.errors import InputError, SegmentsFailed, TransientError, WeightsError
 from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Verdict
 from latentsync.settings import Settings
@@ -30,6 +28,7 @@ from tasks.results import LOCAL, Done, Records, RecordSerializer, files_in
 from tasks.runners import runner_of
 from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
+from tasks.submitted import Submitted, Tally, error_of, reason_of
 from tasks.temporary_server import watched_server
 
 log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
@@ -40,33 +39,6 @@ USERS_ERRORS = InputError | WeightsError
 STOP_SECONDS = 8.0  # for tasks of a cancelled run to end; one asleep between two attempts does not hear
 
 _current: ContextVar["Run | None"] = ContextVar("run", default=None)
-
-
-@dataclass
-class Tally:
-    """What is submitted and done of a stage, in units of progress: frames, or tasks."""
-
-    stage: Stage[..., Any]
-    total: int = 0
-    done: int = 0
-
-
-@dataclass
-class Submitted:
-    """A task that was submitted, by its name in the timeline."""
-
-    name: str
-    stage: Stage[..., Any]
-    future: PrefectFuture[Done[Any]]
-    segment: Segment | None
-    frames: int  # of its segment or chunk; 0: it is not counted in frames
-    state: State | None = None  # its last one, once it has ended
-    result: Done[Any] | None = None  # once it has ended well
-
-    @property
-    def units(self) -> int:
-        """What progress counts: frames, or the task itself."""
-        return self.frames or 1
 
 
 class Run:
@@ -186,7 +158,7 @@ class Run:
                 item.result = cast(Done[Any], item.future.result())
                 self.tallies[item.stage.name].done += item.units
             item.state = state
-        if isinstance(_error(item), USERS_ERRORS):
+        if isinstance(error_of(item), USERS_ERRORS):
             stop(self.folder)  # it is the user's to mend, so nothing comes of the rest
 
     def staggered(self, segments: Sequence[Segment], stages: int) -> Iterator[tuple[Segment | None, ...]]:
@@ -215,12 +187,12 @@ class Run:
         """Wait for everything submitted; raises one error that names all that failed."""
         for item in self.submitted.values():
             self._end(item)  # Dask calls back later, from another thread
-        errors = {item.name: error for item in self.submitted.values() if (error := _error(item))}
+        errors = {item.name: error for item in self.submitted.values() if (error := error_of(item))}
         for error in errors.values():
             if isinstance(error, USERS_ERRORS):  # said as it is
                 raise error
         if errors:
-            raise SegmentsFailed({name: _reason(error) for name, error in errors.items()}, self.id)
+            raise SegmentsFailed({name: reason_of(error) for name, error in errors.items()}, self.id)
 
     def drop_work(self, *stages: Stage[..., Any]) -> None:
         """Delete the files that nothing needs any more, those of ``stages``, unless they are kept for later runs.
@@ -270,18 +242,3 @@ class Run:
 
 def _cpu_seconds() -> float:
     return sum(os.times()[:4])
-
-
-def _error(item: Submitted) -> BaseException | None:
-    """Why a task failed for good; None if it did not, or never started because of another's failure."""
-    state = item.state
-    if state is None or state.is_completed():
-        return None
-    if state.is_failed() or state.is_crashed():
-        return cast(BaseException, state.result(raise_on_failure=False))
-    wrapped = getattr(item.future, "wrapped_future", None)
-    return wrapped.exception() if wrapped else None  # its Dask workers died, again and again
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, LipsyncError) else f"{type(error).__name__}: {error}"

@@ -16,7 +16,8 @@ from latentsync.segments.windows import touching
 from tasks.keys import computed_by, frames_part, track_part, video_part
 from tasks.prepare import engine_resource
 from tasks.progress import Progress
-from tasks.stages import Work, file_stage, stage
+from tasks.stages import file_stage, stage
+from tasks.work import Work
 
 
 def generate_key(job: Job, plan: Plan, voice: Artefact, segment: Segment) -> list[object]:

@@ -24,19 +24,16 @@ from prefect.futures import PrefectFuture
 from prefect.states import State
 from prefect.transactions import get_transaction
 
-from configs.loader import disk_of
 from latentsync.engines.gpu_use import gpu_use
-from latentsync.errors import InputError, InternalError, TransientError
+from latentsync.errors import InternalError, TransientError
 from latentsync.job import Job
-from latentsync.records import Artefact, Record, file_sha256
+from latentsync.records import Artefact, Record
 from latentsync.settings import Settings
-from latentsync.storage import disks
-from latentsync.storage.atomic import leftovers, whole_file
 from latentsync.storage.download import fetch
-from latentsync.storage.workspace import Workspace
 from tasks.places import place
 from tasks.progress import Progress, worker_name
 from tasks.results import LOCAL, Done, Records, Took, allow, files_in
+from tasks.work import Work
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
@@ -49,32 +46,6 @@ STAGES: dict[str, "Stage[Any, Any]"] = {}  # by name
 def cpu(_settings: Settings) -> str:
     """The resource of a stage that needs no GPU, whatever the settings."""
     return "CPU"
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a body gets beside its inputs."""
-
-    progress: Progress
-    key: str
-    job: Job | None
-    stage: str
-
-    def file(self, suffix: str, make: Callable[[Path], object]) -> Artefact:
-        """The file that ``make`` writes: named by the stage's key, kept whole or not at all."""
-        if self.job is None:
-            raise InternalError(f"{self.stage}: a stage that makes files takes a job")
-        workspace = Workspace.at(self.job.settings.run.work_dir)
-        path = workspace.path(self.job.source, self.stage, self.key + suffix)
-        for leftover in leftovers(path):  # of killed makers: we hold the key's lock, so none is alive
-            leftover.unlink(missing_ok=True)
-        if path.exists() and not path.is_file():  # nobody's input: the tasks beside this one go on
-            raise TransientError(f"{path} is in the way of a work file: remove it, then run again")
-        disks.limit(self.job.output, disk_of(self.job.settings, self.job.output))
-        with whole_file(path) as temporary:
-            make(temporary)
-            _refuse_changed_inputs(self.job)
-        return workspace.keep(path)
 
 
 class Stage(Generic[P, R]):
@@ -273,10 +244,3 @@ def _peak_gpu_mib() -> int | None:
     if cuda is None or not cuda.is_available():
         return None
     return sum(cuda.max_memory_reserved(index) for index in range(cuda.device_count())) >> 20
-
-
-def _refuse_changed_inputs(job: Job) -> None:
-    """What was made of a file that was replaced meanwhile must not be kept under the old one's digest."""
-    for file in (job.video.file, job.audio.file):
-        if not file.path.is_file() or file_sha256(file.path) != file.sha256:
-            raise InputError(f"{file.path} has changed since the job began; run again when it is complete")

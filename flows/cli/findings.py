@@ -149,7 +149,7 @@ def _describe(device: "torch.device") -> str:
     import torch
 
     from latentsync.engines.diffusion import fused
-    from latentsync.engines.diffusion.engine import pick_dtype
+    from latentsync.engines.diffusion.device import pick_dtype
 
     gpu, dtype = torch.cuda.get_device_properties(device), pick_dtype("auto", device)
     refused = fused.refusal(device, dtype)

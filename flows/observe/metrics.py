@@ -15,8 +15,9 @@ from flows.observe.progress import StageProgress
 from latentsync.publishing.writer import PublishResult
 from latentsync.storage.throttle import MIB
 from tasks.reporting import MemoryPeaks, peak_gpu_mib, peak_rss_mib, written_bytes
-from tasks.run import Run, Submitted
+from tasks.run import Run
 from tasks.stages import STAGES
+from tasks.submitted import Submitted
 
 INTERVAL_SECONDS = 5.0
 HERE = CollectorRegistry()  # of this process, which nobody scrapes

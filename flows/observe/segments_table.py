@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from latentsync.segments.verdict import Score
 from tasks.progress import Doing
-from tasks.run import Run, Submitted
+from tasks.run import Run
+from tasks.submitted import Submitted
 
 ROWS_MAX = 60  # of tasks that are done: the rest is counted
 COLUMNS = ("task", "frames", "state", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB", "reason, or score")

@@ -22,7 +22,8 @@ from latentsync.records import Record, Segment
 from latentsync.settings import Settings
 from tasks.finish import Pictures
 from tasks.run import Run
-from tasks.stages import Work, stage
+from tasks.stages import stage
+from tasks.work import Work
 
 pytestmark = pytest.mark.slow
 

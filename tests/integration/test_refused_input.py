@@ -10,7 +10,8 @@ from latentsync.errors import InputError
 from latentsync.records import Record, Segment
 from latentsync.settings import Settings
 from tasks.run import Run
-from tasks.stages import STAGES, Work, stage
+from tasks.stages import STAGES, stage
+from tasks.work import Work
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from latentsync.engines.diffusion.codec import PIXELS_PER_LATENT
+from latentsync.engines.diffusion.device import pick_device, pick_dtype
 from latentsync.engines.diffusion.memory import (
     MAX_VAE_FRAMES,
     SMALLEST,
@@ -238,28 +239,3 @@ class LatentSyncSession:
 
 def _faces(submitted: Iterable[Submitted]) -> list[np.ndarray]:
     return [faces for part in submitted for faces in part.faces()]
-
-
-def pick_device(name: str, gpu: int = 0) -> torch.device:
-    """The CPU, or the GPU of index ``gpu``; raises ``InputError`` when it is not there."""
-    if name == "cpu":
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise InputError(
-            "the latentsync engine needs a CUDA GPU and none is visible to PyTorch "
-            f"{torch.__version__}: check nvidia-smi and the CUDA build of torch, use --engine warp for a preview, "
-            "or --device cpu to wait for minutes per second of video"
-        )
-    if gpu >= torch.cuda.device_count():
-        raise InputError(f"there is no GPU {gpu}: {torch.cuda.device_count()} CUDA GPUs are visible")
-    return torch.device("cuda", gpu)
-
-
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format asked for; auto: float16 on a GPU, which is as fast as bfloat16 and ten times as exact."""
-    if name != "auto":
-        return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
-    if device.type != "cuda":
-        return torch.float32
-    major, _ = torch.cuda.get_device_capability(device)
-    return torch.float16 if major >= 7 else torch.float32

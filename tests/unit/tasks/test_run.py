@@ -20,7 +20,8 @@ from latentsync.storage.workspace import Workspace
 from tasks.results import Done
 from tasks.run import Run
 from tasks.runners import RUNNERS
-from tasks.stages import STAGES, Work, is_transient, later, stage
+from tasks.stages import STAGES, is_transient, later, stage
+from tasks.work import Work
 from tests.conftest import Clip
 
 SEGMENTS = [Segment(index=index, start=10 * index, end=10 * index + 10, clip_end=10 * index + 12) for index in range(3)]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentsync.engines.diffusion.engine import LatentSyncEngine, pick_dtype
+from latentsync.engines.diffusion.device import pick_dtype
+from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.diffusion.memory import Workload
 from latentsync.engines.diffusion.spec import LatentSyncSettings
 from latentsync.engines.protocol import ClipContext, FaceWindow
