@@ -33,8 +33,9 @@ def start_temporary_server() -> Callable[[], None]:
 
     if PREFECT_API_URL.value():
         return lambda: None
-    port = _free_port()
-    server = _server(port)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))  # held from here on, so that nobody else can take it
+        server, port = _server(place), place.getsockname()[1]
     _end_with_us(server.pid)
     atexit.register(_stop, server)
     url = _use(f"http://127.0.0.1:{port}/api")
@@ -50,27 +51,23 @@ def lasting_server() -> str:
     return "" if url in _temporary else url
 
 
-def _server(port: int) -> subprocess.Popen[bytes]:
+def _server(place: socket.socket) -> subprocess.Popen[bytes]:
     import prefect
     from prefect.settings import get_current_settings
 
     application = ["--app-dir", prefect.__module_path__.parent, "--factory", f"{SERVER}:create_app"]
-    place = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    how = ["--fd", str(place.fileno()), "--log-level", "error", "--lifespan", "on"]
     temporary = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the server inherits
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", *application, *place], env={**os.environ, **temporary, **settings}
+            [sys.executable, "-m", "uvicorn", *application, *how],
+            env={**os.environ, **temporary, **settings},
+            pass_fds=[place.fileno()],
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def _use(url: str) -> str:

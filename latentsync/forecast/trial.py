@@ -26,6 +26,8 @@ from latentsync.media.frames import Frame
 from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.direct import direct_frames
 from latentsync.segments.faces import generate_faces
+from latentsync.segments.lips import looked_at
+from latentsync.segments.plan import segments_of
 from latentsync.segments.render import render_frames
 from latentsync.segments.score import look_at_clip, rendered_video
 from latentsync.segments.source import Source
@@ -139,7 +141,9 @@ class _Stretch:
             return
         segment = self._segment
         clip = rendered_video(self.job, segment, Artefact.of(self.rendered))
-        look_at_clip(self._source(), clip, segment, self.frames, lambda _: None, (0, FEW_FRAMES))
+        share = looked_at(segments_of(self.job)[0].frames).mean()
+        looked = np.arange(self.frames) < share * self.frames
+        look_at_clip(self._source(), clip, segment, self.frames, lambda _: None, (0, FEW_FRAMES), looked)
 
     @property
     def _segment(self) -> Segment:

@@ -38,12 +38,13 @@ def looked_at(frames: int) -> np.ndarray:
     return (np.arange(frames) // PIECE_FRAMES % 2 == 0) | (frames <= SHORT_FRAMES)
 
 
-def watch_lips(frames: Iterable[Frame], matrices: np.ndarray, resolution: int, detector: FaceDetector) -> Lips:
-    """Find the lips in consecutive frames, those ``looked_at``; ``matrices`` (N, 2, 3) say where each frame's face is.
+def watch_lips(
+    frames: Iterable[Frame], matrices: np.ndarray, looked: np.ndarray, resolution: int, detector: FaceDetector
+) -> Lips:
+    """Find the lips in consecutive frames; ``matrices`` (N, 2, 3) say where each frame's face is.
 
-    A frame whose matrix is 0 is not looked at either.
+    Only frames in ``looked`` (N,) bool whose matrix is not 0 are looked at.
     """
-    looked = looked_at(len(matrices))
     unit = FACE_SHARE * VIEW_PX
     opening = np.full(len(matrices), np.nan)
     points = np.full((len(matrices), LIPS, 2), np.nan)

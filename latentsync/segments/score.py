@@ -38,8 +38,9 @@ def score_clip(
     """
     source, video = Source.of(job, plan), rendered_video(job, segment, clip)
     compared = _range_to_compare(job, source, segment)
-    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame, compared)
-    pasted = (source.opacity[segment.start : segment.end] > 0) & looked_at(segment.frames)
+    looked = looked_at(segment.frames)
+    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame, compared, looked)
+    pasted = (source.opacity[segment.start : segment.end] > 0) & looked
     offset, correlation, leak = _heard(job, plan, segment, lips.opening)
     distance, confidence = _lse(job, plan, segment, source, video, sound)
     return Score(
@@ -63,13 +64,14 @@ def look_at_clip(
     voice_frames: int,
     on_frame: Callable[[int], None],
     compared: tuple[int, int],
+    looked: np.ndarray,
 ) -> tuple[Lips, Texture]:
-    """The lips of rendered frames with a voice, and the texture of those in the range ``compared`` of the segment."""
+    """The lips of frames with a voice that are in ``looked`` (bool), and the texture of those in ``compared``."""
     size = source.resolution_px
     texture = Texture(size)
     with closing(read_range(video, 0, segment.frames)) as frames:
         seen = _counted(_compared(frames, source, segment, compared, texture), on_frame)
-        lips = watch_lips(seen, _matrices(source, segment, voice_frames), size, load_detector("mediapipe"))
+        lips = watch_lips(seen, _matrices(source, segment, voice_frames), looked, size, load_detector("mediapipe"))
     return lips, texture
 
 
