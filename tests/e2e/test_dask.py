@@ -14,11 +14,14 @@ from prefect.settings import PREFECT_API_URL
 
 from latentsync.errors import TransientError
 from latentsync.settings import RunSettings
+from latentsync.stitching.verify import verify
 from tasks.progress import read_progress
 from tasks.runners import runner_of
 from tests.conftest import Clip
 from tests.e2e.jobs import made, run
 from tests.e2e.services import Services, kill, wait_until
+from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.stitching.signers import make_signer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -70,6 +73,27 @@ def test_the_output_is_that_of_threads(
     assert made(again, "render") == [1]
     loads = [services.log(name).read_text().count("loading engine") for name in ("cpu", "gpu")]
     assert loads == [1, 1]  # the engine stays from job to job
+
+
+def test_the_gate_and_the_signature_are_of_a_cluster_too(scheduler: str, short_clip: Clip, tmp_path: Path) -> None:
+    signer, weights = make_signer(tmp_path / "signer"), write_tiny_weights(tmp_path / "weights")
+    own = {"weights": str(weights), "device": "cpu", "steps": 1}
+    report = run(
+        short_clip,
+        tmp_path / "work",
+        tmp_path / "out.mp4",
+        engine={"name": "latentsync", "latentsync": own},
+        segments={"segment_seconds": 1.6},
+        score={"gate": "retry", "tries": 1, "max_jitter": 0.001, "max_flicker": 0.001},  # nothing passes
+        mark={"certificate": str(signer.certificate), "key": str(signer.key)},
+        run={"runner": "dask", "dask_address": scheduler},
+    )
+    verdicts = [segment.verdict for segment in report.segments]
+    assert len(verdicts) > 1
+    assert all(verdict and verdict.below and verdict.generated_again == 1 for verdict in verdicts)
+    signed = verify(tmp_path / "out.mp4").credentials
+    assert signed
+    assert (signed.state, signed.signer) == ("Valid", "Test signer, Test studio")
 
 
 def test_tasks_go_where_their_resources_are(scheduler: str) -> None:
