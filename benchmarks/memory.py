@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("probe", "voice", "faces", "track", "plan", "render", "join", "publish")
 HEADER = ("minutes", "peak MiB", "ratio", "frames/s", "CPU s", "ms/frame", "seconds")
 PROMISE = 1.05  # peak at any length over peak at the shortest
-DISK_GIB_PER_MINUTE, SPARE_GIB = 0.45, 10  # of face clips at 512 px and the rest; left to others
+DISK_GIB_PER_MINUTE, SPARE_GIB = 0.1, 10  # of inputs, renders and output at 1080x1920; left to others
 GIB = 1024**3
 
 

@@ -32,7 +32,8 @@ class Verdict(Record):
     seed: int | None = None  # of the faces that were kept, where it is not the job's
 
     def __str__(self) -> str:
-        again = f"generated again {self.generated_again} times, " if self.generated_again else ""
+        often = "once" if self.generated_again == 1 else f"{self.generated_again} times"
+        again = f"generated again {often}, " if self.generated_again else ""
         seed = f"kept that of seed {self.seed}; " if self.seed is not None else "kept the first; " if again else ""
         below = f"below: {', '.join(self.below)}; " if self.below else ""
         return f"{again}{seed}{below}{self.score}"

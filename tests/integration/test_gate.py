@@ -98,7 +98,7 @@ def test_shuffled_audio_is_below_the_gate_and_another_seed_takes_its_place(
     assert (mended.below, mended.generated_again, mended.seed) == ((), 1, LUCKY)
     assert same == good
     assert {"generate", "render", "score"} == set(again[0].tasks)
-    assert "generated again 1 times, kept that of seed 8" in caplog.text
+    assert "generated again once, kept that of seed 8" in caplog.text
     assert (tmp_path / "retried.mp4").read_bytes() != (tmp_path / "warned.mp4").read_bytes()
 
     lucky = settings.model_copy(update={"engine": settings.engine.reseeded(LUCKY - UNLUCKY)})

@@ -86,7 +86,7 @@ def test_a_segment_is_a_place_on_the_timeline_with_its_costs_and_its_command(htm
         "left:52.0833%;width:47.9167%;--score:0.00",
     ]
     assert f"lipsync rerun {RUN} --segments 1" in html
-    assert "generated again 1 times, kept that of seed 1248; offset_frames 0, correlation 0.75" in html
+    assert "generated again once, kept that of seed 1248; offset_frames 0, correlation 0.75" in html
     assert "below: correlation 0.1 (at least 0.3)" in html
     for shown in ("61.2 s", "host-7 gpu 1", "900 MiB, 5300 MiB of GPU", "made earlier"):
         assert shown in html
