@@ -83,13 +83,13 @@ def lipsync(
             if rendered and job_plan.is_joined(rendered):
                 gate.look_at(rendered)
 
-        run.wait_for_all()
         gate.pass_or_retry()
         joined = join.submit(job, job_plan, [*renders.values()])
         published = run.wait(publish.submit(job, later(joined)))
         if folder := watch.pictures_folder(settings.run.report_dir):
             run.wait(pictures.submit(job, job_plan, later(joined), folder))
         run.wait_for_all()
+        gate.tell()
         run.drop_work(generate, render, join)
         report = make_report(run, job, job_plan, published, watch.memory_peaks)
         watch.show(report, folder)

@@ -38,17 +38,28 @@ class Gate:
             self._scores[segment.index] = self._score(segment, self._renders[segment.index])
 
     def pass_or_retry(self) -> None:
-        """Judge all segments, when they are done. Raises ``BelowGate`` with ``score.gate = fail``."""
-        verdicts = {index: self._verdict(found) for index, found in self._scores.items()}
-        self._run.verdicts = verdicts
+        """Wait for what is joined; judge it where that decides. Raises ``BelowGate`` with ``score.gate = fail``."""
+        if self._limits.gate not in ("retry", "fail"):  # told later: the output does not wait for it
+            for rendered in self._renders.values():
+                self._run.wait(cast(PrefectFuture[Done[Artefact]], rendered))
+            return
+        self._run.wait_for_all()
+        verdicts = self._judge()
         below = {index: verdict.below for index, verdict in verdicts.items() if verdict.below}
         if below and self._limits.gate == "fail":
             raise BelowGate(below)
-        if below and self._limits.gate == "retry":
+        if below:
             self._retry(verdicts)
-        for index, verdict in verdicts.items():
+
+    def tell(self) -> None:
+        """Say in the log and in the run's report what was found; waits for scores that nothing has waited for."""
+        for index, verdict in (self._run.verdicts or self._judge()).items():
             if verdict.below or verdict.generated_again:
                 log.warning("segment %d: %s", index, verdict)
+
+    def _judge(self) -> dict[int, Verdict]:
+        self._run.verdicts = {index: self._verdict(found) for index, found in self._scores.items()}
+        return self._run.verdicts
 
     def _retry(self, verdicts: dict[int, Verdict]) -> None:
         """Generate what is below again with other seeds; render what is kept, and those after it that blend with it."""
