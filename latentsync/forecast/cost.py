@@ -21,13 +21,13 @@ from latentsync.segments.plan import segments_of, window_grid
 from latentsync.segments.syncnet.stretch import FPS, SECONDS
 from latentsync.segments.windows import touching
 
-# Measured on two cores of a Xeon at 2.1 GHz; of a job of minutes, all of this together is a few per cent.
-START_CPU_SECONDS = 11.0  # imports, and Prefect's temporary server
-START_SECONDS = 8.0  # the same on the clock
-TASK_CPU_SECONDS = 0.15  # what Prefect does about a task
+# Measured on two cores of an AMD EPYC; of a job of minutes, all of this together is a few per cent.
+START_CPU_SECONDS = 8.0  # imports, and Prefect's temporary server
+START_SECONDS = 5.5  # the same on the clock
+TASK_CPU_SECONDS = 0.12  # what Prefect does about a task
 SYNCNET_CPU_SECONDS = 0.06  # per frame that it looks at
 SOUND_CPU_SECONDS = 0.03  # per second of sound: decoded to be counted, coded as AAC
-BUSY = 0.8  # share of the cores that a job of several segments keeps busy
+BUSY = 0.85  # share of the cores that a job of several segments keeps busy
 BUSY_ALONE = 0.65  # a job of one segment: only ffmpeg works beside
 
 
