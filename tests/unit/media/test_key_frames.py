@@ -47,7 +47,8 @@ def test_a_turned_video_is_turned_as_ffmpeg_does(tmp_path, degrees):
     size_px = (HEIGHT_PX, WIDTH_PX) if degrees % 180 else (WIDTH_PX, HEIGHT_PX)
     assert (video.width_px, video.height_px) == size_px
     _, own = read_rgb(video, 0, 1, WIDTH_PX)
-    difference = np.abs(looks(video, 30)[0].astype(int) - next(own))
+    with closing(own):
+        difference = np.abs(looks(video, 30)[0].astype(int) - next(own))
     assert difference.mean() < 1
 
 
