@@ -1,4 +1,4 @@
-"""The server that Prefect starts for one command, where nobody has set up one: it neither outlives us nor we it."""
+"""The server of one command, where nobody has set up one: it neither outlives us nor we it."""
 
 import atexit
 import contextlib
@@ -43,12 +43,12 @@ def start_temporary_server() -> Callable[[], None]:
     return lambda: _wait_for(server, f"{url}/health", time.monotonic() + patience_seconds)
 
 
-def lasting_server() -> str:
-    """The URL of the server that people can look at, now and later; empty where there is none."""
+def has_lasting_server() -> bool:
+    """Whether there is a server that people can look at, now and later."""
     from prefect.settings import PREFECT_API_URL
 
-    url = PREFECT_API_URL.value() or ""
-    return "" if url in _temporary else url
+    url = PREFECT_API_URL.value()
+    return bool(url) and url not in _temporary
 
 
 def _server(place: socket.socket) -> subprocess.Popen[bytes]:
@@ -85,7 +85,7 @@ def _wait_for(server: subprocess.Popen[bytes], health: str, end: float) -> None:
 
     with httpx.Client() as client:
         while server.poll() is None and time.monotonic() < end:
-            with contextlib.suppress(httpx.ConnectError):
+            with contextlib.suppress(httpx.HTTPError):
                 client.get(health).raise_for_status()
                 return
             time.sleep(START_INTERVAL_SECONDS)

@@ -11,6 +11,7 @@ from latentsync.faces.detectors.registry import load_detector
 from latentsync.records import file_sha256
 from latentsync.settings import Settings
 from tasks.arenas import limit_malloc_arenas
+from tasks.runners import runner_of
 
 WARM_ENGINE = "LIPSYNC_WARM_ENGINE"  # environment variable: EngineSettings as JSON
 
@@ -25,7 +26,12 @@ def dask_setup(worker: object) -> None:
 
 
 def warm_up(settings: Settings, *inputs: str) -> None:
-    """Take the digests of inputs that lie here, and load a detector once; what is wrong is for the probe to say."""
+    """Take the digests of inputs that lie here, and load a detector once; what is wrong is for the probe to say.
+
+    For tasks in this process alone: others know nothing of it.
+    """
+    if runner_of(settings.run).elsewhere:
+        return
     with contextlib.suppress(OSError, InputError):
         for path in filter(Path.is_file, map(Path, inputs)):
             file_sha256(path)

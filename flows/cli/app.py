@@ -50,7 +50,7 @@ def main() -> None:
     show_warnings()
     limit_malloc_arenas()
     code = run_to_the_end(app)
-    gc.freeze()  # else leaving goes through two million objects, some of them twice
+    gc.freeze()  # else leaving searches all that was imported for garbage: 0.7 s
     sys.exit(code)
 
 

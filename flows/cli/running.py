@@ -15,13 +15,12 @@ def flow_runs() -> Iterator[Callable[[], None]]:
     """Get Prefect ready to run a flow here; call what is yielded right before, to wait for its server and show bars."""
     from prefect.settings import temporary_settings
 
-    from tasks.temporary_server import lasting_server, start_temporary_server
+    from tasks.temporary_server import has_lasting_server, start_temporary_server
 
     server_answers = start_temporary_server()
     # Nobody reads the log of a temporary server, or waits for its runs' heartbeats.
-    alone = {"logging.to_api.enabled": False, "flows.heartbeat_frequency": None}
-    silent: dict[Any, Any] = {} if lasting_server() else alone
-    with temporary_settings(silent), contextlib.ExitStack() as stack:
+    silent: dict[Any, Any] = {"logging.to_api.enabled": False, "flows.heartbeat_frequency": None}
+    with temporary_settings({} if has_lasting_server() else silent), contextlib.ExitStack() as stack:
 
         def ready() -> None:
             from flows.cli.bars import Bars

@@ -21,7 +21,7 @@ from flows.observe.progress import StageProgress
 from flows.observe.segments_table import segments_table
 from latentsync.review.embed import data_uri
 from tasks.run import Run
-from tasks.temporary_server import lasting_server
+from tasks.temporary_server import has_lasting_server
 
 log = logging.getLogger("latentsync.flows.artifacts")
 
@@ -57,7 +57,7 @@ class Artifacts:
 
     def __call__(self, stages: dict[str, StageProgress]) -> None:
         """Show how far the stages are, unless nobody can look: a temporary server gets the last state only."""
-        if not lasting_server():
+        if not has_lasting_server():
             return
         for kept in self._shown:
             kept.show(stages)

@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 
 from flows.observe.progress import StageProgress
 from tasks.run import Run
-from tasks.temporary_server import lasting_server
+from tasks.temporary_server import has_lasting_server
 
 log = logging.getLogger("latentsync.flows.cancelling")
 
@@ -24,7 +24,7 @@ class CancelWatch:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._next = time.monotonic() + INTERVAL_SECONDS
-        self._asks = bool(lasting_server()) and not run.of_deployment
+        self._asks = has_lasting_server() and not run.of_deployment
 
     def __call__(self, _stages: dict[str, StageProgress]) -> None:
         """Look from time to time; a server that does not answer is no reason to stop."""

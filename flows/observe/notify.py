@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_UI_URL
 from latentsync.settings import Settings
 from latentsync.storage import web
 from latentsync.storage.locations import shown
-from tasks.temporary_server import lasting_server
+from tasks.temporary_server import has_lasting_server
 
 TIMEOUT_SECONDS = 5.0
 BACKOFF_SECONDS = (1.0, 4.0)  # between the attempts
@@ -57,7 +57,7 @@ def _message(flow: Flow, flow_run: FlowRun, state: State) -> dict[str, Any]:
 def link_to(run_id: str) -> str:
     """The page of a flow run in Prefect's UI; empty where that is not known."""
     ui = PREFECT_UI_URL.value()
-    return f"{ui}/runs/flow-run/{run_id}" if ui and run_id and lasting_server() else ""
+    return f"{ui}/runs/flow-run/{run_id}" if ui and run_id and has_lasting_server() else ""
 
 
 def _post(url: str, message: dict[str, Any], allow_private: bool) -> None:

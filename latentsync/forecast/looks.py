@@ -15,7 +15,7 @@ from latentsync.faces.identity import Box
 from latentsync.faces.shots import MIN_CHANGE, changes, signature
 from latentsync.forecast.records import Stretch
 from latentsync.media.container import describe
-from latentsync.media.decode import read_samples, reduced
+from latentsync.media.decode import read_samples
 from latentsync.media.key_frames import read_key_frames
 from latentsync.media.packets import walk_packets
 from latentsync.records import VideoInfo
@@ -76,11 +76,8 @@ def look(video: VideoInfo, frames: int, sampling: Sampling, detector_name: str) 
     spec = detector_spec(detector_name)
     detector = spec.load()
     interval = sampling.interval_seconds
-    if sampling.key_frames_only:
-        scale, size_px = reduced(video, spec.long_side_px)
-        pictures = read_key_frames(video, interval, frames, size_px)
-    else:
-        scale, pictures = read_samples(video, interval, frames, spec.long_side_px)
+    read = read_key_frames if sampling.key_frames_only else read_samples
+    scale, pictures = read(video, interval, frames, spec.long_side_px)
     before = None
     with closing(pictures):
         for index, rgb in enumerate(pictures):

@@ -1,6 +1,7 @@
 """Key frames now and then: hours of video are looked at for the price of the frames that are looked at."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil
 from typing import cast
@@ -11,56 +12,67 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from latentsync.errors import InputError
+from latentsync.media.decode import MARGIN_SECONDS, reduced
 from latentsync.media.opening import open_media
 from latentsync.records import VideoInfo
 
 
 def read_key_frames(
-    video: VideoInfo, interval_seconds: Fraction, frames: int, size_px: tuple[int, int]
-) -> Generator[np.ndarray]:
-    """One frame for every ``interval_seconds`` of source frames ``[0, frames)``, as (height, width, 3) uint8 RGB.
+    video: VideoInfo, interval_seconds: Fraction, frames: int, long_side_px: int
+) -> tuple[float, Generator[np.ndarray]]:
+    """One reduced frame for every ``interval_seconds`` of source frames ``[0, frames)``, as `decode` gives samples.
 
-    Sample k is the last key frame up to ``k * interval_seconds`` that can be decoded, or the first one of all, reduced
-    to ``size_px`` (width, height); only these are read, so the file must have an index. Raises InputError where none
-    can be decoded.
+    Sample k is the last key frame up to ``k * interval_seconds`` that can be decoded, or the first one of all; only
+    these are read, so the file must have an index. Raises InputError where none can be decoded.
     """
+    scale, size_px = reduced(video, long_side_px)
+    return scale, _samples(video, interval_seconds, ceil(frames / video.fps / interval_seconds), size_px)
+
+
+def quickly_read(video: VideoInfo, frame: int) -> int:
+    """A frame of the timeline not far from ``frame`` to which `decode` comes from a key frame without detour."""
+    if video.sequential:
+        return frame
+    with _opened(video) as (container, stream):
+        key = _enter(container, stream, frame / video.fps, is_first=True)
+        seconds = Fraction(0) if key is None else (key.pts or 0) * (key.time_base or 1) - _start(container)
+    return max(0, round(seconds * video.fps)) + ceil(MARGIN_SECONDS * video.fps) + 1
+
+
+def _samples(
+    video: VideoInfo, interval_seconds: Fraction, samples: int, size_px: tuple[int, int]
+) -> Generator[np.ndarray]:
     turns = video.rotation_degrees // 90
-    width, height = size_px if turns % 2 == 0 else size_px[::-1]
+    before_turning = size_px if turns % 2 == 0 else (size_px[1], size_px[0])
     rgb, shown = None, None
+    with _opened(video) as (container, stream):
+        stream.thread_type = "SLICE"  # threads for frames would wait for the next ones
+        for sample in range(samples):
+            key = _enter(container, stream, sample * interval_seconds, is_first=rgb is None)
+            if key is not None and key.pts != shown:
+                shown = key.pts
+                rgb = _decoded(stream, key, before_turning, turns, rgb)
+            if rgb is None:
+                raise InputError(f"{video.file.path}: no picture can be decoded; export it again")
+            yield rgb
+
+
+@contextmanager
+def _opened(video: VideoInfo) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with open_media(video.file.path) as container:
-            stream = cast(VideoStream, container.streams[video.stream])
-            stream.thread_type = "SLICE"  # threads for frames would wait for the next ones
-            for sample in range(ceil(frames / video.fps / interval_seconds)):
-                key = _enter(container, stream, sample * interval_seconds, is_first=rgb is None)
-                if key is not None and key.pts != shown:
-                    shown = key.pts
-                    rgb = _decoded(stream, key, (width, height), turns, rgb)
-                if rgb is None:
-                    raise InputError(f"{video.file.path}: no picture can be decoded; export it again")
-                yield rgb
+            yield container, cast(VideoStream, container.streams[video.stream])
     except av.FFmpegError as error:
         raise InputError(f"{video.file.path}: is damaged ({error}); copy or export it again") from error
 
 
-def key_frame_before(video: VideoInfo, frame: int) -> int:
-    """The last frame of the timeline up to ``frame`` at which decoding can begin. Raises InputError as above."""
-    try:
-        with open_media(video.file.path) as container:
-            stream = cast(VideoStream, container.streams[video.stream])
-            key = _enter(container, stream, frame / video.fps, is_first=True)
-            start = Fraction(container.start_time or 0, av.time_base)
-    except av.FFmpegError as error:
-        raise InputError(f"{video.file.path}: is damaged ({error}); copy or export it again") from error
-    if key is None or key.pts is None:
-        return 0
-    return max(0, round((key.pts * (key.time_base or Fraction(1)) - start) * video.fps))
+def _start(container: InputContainer) -> Fraction:
+    return Fraction(container.start_time or 0, av.time_base)
 
 
 def _enter(container: InputContainer, stream: VideoStream, seconds: Fraction, is_first: bool) -> av.Packet | None:
     """The last key frame's packet up to a time that counts from the start of the file, or the next for the first."""
-    start = Fraction(container.start_time or 0, av.time_base)
-    time = int((start + seconds) / (stream.time_base or 1))
+    time = int((_start(container) + seconds) / (stream.time_base or 1))
     container.seek(time, stream=stream)
     key = next((packet for packet in container.demux(stream) if packet.is_keyframe), None)
     return key if key is None or is_first or (key.pts or 0) <= time else None

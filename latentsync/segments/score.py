@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from math import ceil
 
 import numpy as np
 
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.job import Job, Plan
-from latentsync.media.decode import MARGIN_SECONDS, read_range
+from latentsync.media.decode import read_range
 from latentsync.media.frames import Frame
-from latentsync.media.key_frames import key_frame_before
+from latentsync.media.key_frames import quickly_read
 from latentsync.records import Artefact, Segment, VideoInfo
-from latentsync.segments import silence
 from latentsync.segments.lips import LIPS, Lips, looked_at, watch_lips
+from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
 from latentsync.segments.source import Source
 from latentsync.segments.stretches import longest_run, middle_of
 from latentsync.segments.sync import lip_leak, sync
@@ -93,9 +92,9 @@ def _heard(
     job: Job, plan: Plan, segment: Segment, opening: np.ndarray
 ) -> tuple[int | None, float | None, float | None]:
     """Offset, correlation and LipLeak; the frames after the voice are not looked at."""
-    loudness, margin = plan.open_loudness(), round(silence.MARGIN_SECONDS * job.timeline.fps)
+    loudness, margin = plan.open_loudness(), round(MARGIN_SECONDS * job.timeline.fps)
     here = slice(segment.start, segment.end)
-    heard, speaking = loudness[here], silence.is_speaking(loudness)[here]
+    heard, speaking = loudness[here], is_speaking(loudness)[here]
     opening = opening[: len(heard)]
     offset, correlation = sync(heard, speaking, opening) or (None, None)
     return offset, correlation, lip_leak(speaking, opening, margin)
@@ -135,10 +134,10 @@ def _range_to_compare(job: Job, source: Source, segment: Segment) -> tuple[int, 
     """Frames of the longest stretch of new faces: where the source is quickly read, else in its middle."""
     new = longest_run(source.opacity[segment.start : segment.end] == OPAQUE)
     first, last = middle_of(new, TEXTURE_FRAMES)
-    if job.video.sequential or first == last:
+    if first == last:
         return first, last
     middle = int(source.source_indices(segment.start + first, segment.start + first + 1)[0])
-    quick = key_frame_before(job.video, middle) + ceil(MARGIN_SECONDS * job.video.fps) + 1
+    quick = quickly_read(job.video, middle)
     start, end = first + quick - middle, last + quick - middle
     if new[0] <= start and end <= new[1]:
         shown = source.source_indices(segment.start + start, segment.start + end)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from latentsync.errors import InputError
-from latentsync.media.decode import read_rgb, reduced
+from latentsync.media.decode import read_rgb
 from latentsync.media.key_frames import read_key_frames
 from latentsync.media.opening import open_media
 from latentsync.media.probe import probe_video
@@ -18,9 +18,9 @@ GOP = ["-preset", "ultrafast", "-bf", "2", "-g", "25", "-sc_threshold", "0"]
 
 
 def looks(video, frames=100):
-    scale, size_px = reduced(video, WIDTH_PX)
+    scale, pictures = read_key_frames(video, INTERVAL, frames, WIDTH_PX)
     assert scale == 1
-    with closing(read_key_frames(video, INTERVAL, frames, size_px)) as pictures:
+    with closing(pictures):
         return list(pictures)
 
 
