@@ -1,4 +1,4 @@
-"""Keep glibc from setting memory aside for every thread."""
+"""Keep glibc from setting memory aside: for every thread, and of what has been freed."""
 
 import ctypes
 
@@ -14,3 +14,13 @@ def limit_malloc_arenas() -> None:
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, ARENAS)
+
+
+def return_freed_memory() -> None:
+    """Give the system back what lies free in the heap, such as the frame buffers of a task that has ended.
+
+    Otherwise the heap stays as large as the largest moment that all tasks together ever had. Takes about a
+    millisecond; without glibc this changes nothing.
+    """
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)

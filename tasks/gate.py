@@ -3,17 +3,15 @@
 import logging
 from typing import TypeVar, cast
 
-from prefect.futures import PrefectFuture
-
 from latentsync.errors import BelowGate
 from latentsync.job import Job, Plan
 from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Score, Verdict, is_better, shortfalls
 from tasks.prepare import sound
-from tasks.results import Done
 from tasks.run import Run
 from tasks.segments import generate, render, score
 from tasks.stages import later
+from tasks.submitted import Submitted
 
 log = logging.getLogger("latentsync.tasks")
 R = TypeVar("R", bound=Record)
@@ -41,7 +39,7 @@ class Gate:
         """Wait for what is joined; judge it where that decides. Raises ``BelowGate`` with ``score.gate = fail``."""
         if self._limits.gate not in ("retry", "fail"):  # told later: the output does not wait for it
             for rendered in self._renders.values():
-                self._run.wait(cast(PrefectFuture[Done[Artefact]], rendered))
+                self._run.wait(cast(Submitted[Artefact], rendered))
             return
         self._run.wait_for_all()
         verdicts = self._judge()
@@ -106,5 +104,5 @@ class Gate:
         return later(render.submit(self._job, self._plan, segment, faces, before, earlier))
 
     def _verdict(self, found: Score, attempt: int = 0, seed: int | None = None) -> Verdict:
-        value = self._run.wait(cast(PrefectFuture[Done[Score]], found))
+        value = self._run.wait(cast(Submitted[Score], found))
         return Verdict(score=value, below=shortfalls(value, self._limits), generated_again=attempt, seed=seed)

@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
 from prefect.transactions import IsolationLevel
 
 from latentsync.engines.registry import uses_gpu
-from latentsync.errors import InputError, SegmentsFailed, TransientError, WeightsError
+from latentsync.errors import InputError, InternalError, SegmentsFailed, TransientError, WeightsError
 from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Verdict
 from latentsync.settings import Settings
@@ -28,7 +27,7 @@ from tasks.results import LOCAL, Done, Records, RecordSerializer, files_in
 from tasks.runners import runner_of
 from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
-from tasks.submitted import Submitted, Tally, error_of, reason_of
+from tasks.submitted import Submitted, Tally, handle_of, reason_of
 from tasks.temporary_server import watched_server
 
 log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
@@ -57,8 +56,7 @@ class Run:
         self.submitted: dict[str, Submitted] = {}
         self.verdicts: dict[int, Verdict] = {}  # by segment, once the gate has judged them
         self.tallies: dict[str, Tally] = {}  # by stage, in the order of the flow
-        self._items: dict[int, Submitted] = {}  # by the id of their future
-        self._ending = threading.Lock()
+        self._flow_run = context
         self.began, self._cpu_began = time.monotonic(), _cpu_seconds()
         self._force = set(force_segments)
         self._place = runner_of(settings.run)
@@ -109,7 +107,7 @@ class Run:
         finally:
             at_last.cancel()
 
-    def submit(self, stage: Stage[..., Any], parameters: dict[str, Any]) -> PrefectFuture[Done[Any]]:
+    def submit(self, stage: Stage[..., Any], parameters: dict[str, Any]) -> Submitted:
         """Submit a stage; segments in ``force_segments`` are made again even if they are done, without the cache all.
 
         What this run itself has made, in an earlier attempt or before a worker died, is kept (see ``Stage.run``).
@@ -128,38 +126,42 @@ class Run:
             refresh_cache=redo if stage.is_kept else None,
         )
         task.result_storage = Records(work_dir=work_dir)  # a block that no server needs to know
-        future = self._place.submit(self._runner, task, parameters, stage.resource(self.settings))
-        self._remember(stage.template.format(**parameters), stage, future, segment, parameters)
-        return future
+        given = {name: handle_of(value) for name, value in parameters.items()}
+        future = self._place.submit(self._runner, task, given, stage.resource(self.settings))
+        return self._remember(stage.template.format(**parameters), stage, future, segment, parameters)
 
     def _delays(self) -> list[float]:
         run = self.settings.run
         return [run.retry_seconds * 2**attempt for attempt in range(run.retries)]
 
-    def _remember(self, name: str, stage: Any, future: Any, segment: Segment | None, given: dict[str, Any]) -> None:
+    def _remember(
+        self, name: str, stage: Any, future: Any, segment: Segment | None, given: dict[str, Any]
+    ) -> Submitted:
         chunk = segment or given.get("chunk")
         names = (f"{name} ({time})" if time > 1 else name for time in itertools.count(1))  # the gate may do it again
         name = next(each for each in names if each not in self.submitted)
         item = Submitted(name, stage, future, segment, chunk.end - chunk.start if chunk else 0)
-        self.submitted[name] = self._items[id(future)] = item
+        self.submitted[name] = item
         self.tallies.setdefault(stage.name, Tally(stage)).total += item.units
         future.add_done_callback(lambda _: self._end(item))
+        return item
 
     def _end(self, item: Submitted) -> None:
-        """Keep the last state of a task: asked for later, it would come from the server, every time."""
-        if item.state is not None:
+        """Keep how a task ended: asked for later, it would come from the server, every time."""
+        if not item.end():
             return
-        item.future.wait()
-        state = item.future.state
-        with self._ending:
-            if item.state is not None:
-                return
-            if state.is_completed():
-                item.result = cast(Done[Any], item.future.result())
-                self.tallies[item.stage.name].done += item.units
-            item.state = state
-        if isinstance(error_of(item), USERS_ERRORS):
+        if item.result:
+            self.tallies[item.stage.name].done += item.units
+            if item.frames:
+                self._unlink(item.result)
+        if isinstance(item.error, USERS_ERRORS):
             stop(self.folder)  # it is the user's to mend, so nothing comes of the rest
+
+    def _unlink(self, done: Done[Any]) -> None:
+        """Let Prefect forget which task made the parts of a result that others get by its handle: a KiB for each."""
+        if self._flow_run:
+            for part in (done, done.value, done.took):
+                self._flow_run.run_results.pop(id(part), None)
 
     def staggered(self, segments: Sequence[Segment], stages: int) -> Iterator[tuple[Segment | None, ...]]:
         """For each of ``stages`` that follow each other: the segment to submit next, so that all workers are busy.
@@ -175,19 +177,19 @@ class Run:
         behind = [[*nothing * stage, *segments, *nothing * (stages - 1 - stage)] for stage in range(stages)]
         yield from zip(*behind, strict=True)
 
-    def wait(self, future: PrefectFuture[Done[R]]) -> R:
+    def wait(self, item: Submitted[R]) -> R:
         """Wait for one result that all others need; raises why there is none."""
-        item = self._items[id(future)]
         self._end(item)
         if item.result is None:
             self.wait_for_all()
-        return cast(R, item.result.value if item.result else future.result().value)
+            raise InternalError(f"{item.name} has no result and no error: {item.state}")
+        return item.result.value
 
     def wait_for_all(self) -> None:
         """Wait for everything submitted; raises one error that names all that failed."""
         for item in self.submitted.values():
             self._end(item)  # Dask calls back later, from another thread
-        errors = {item.name: error for item in self.submitted.values() if (error := error_of(item))}
+        errors = {item.name: error for item in self.submitted.values() if (error := item.error)}
         for error in errors.values():
             if isinstance(error, USERS_ERRORS):  # said as it is
                 raise error

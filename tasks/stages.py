@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_type_hints
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import TaskRunContext
-from prefect.futures import PrefectFuture
 from prefect.states import State
 from prefect.transactions import get_transaction
 
@@ -30,10 +29,14 @@ from latentsync.job import Job
 from latentsync.records import Artefact, Record
 from latentsync.settings import Settings
 from latentsync.storage.download import fetch
+from tasks.arenas import return_freed_memory
 from tasks.places import place
 from tasks.progress import Progress, worker_name
 from tasks.results import LOCAL, Done, Records, Took, allow, files_in
 from tasks.work import Work
+
+if TYPE_CHECKING:
+    from tasks.submitted import Submitted
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
@@ -74,7 +77,7 @@ class Stage(Generic[P, R]):
         """Whether its result may serve later runs."""
         return self._key is not None
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[Done[R]]:
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> "Submitted[R]":
         """Submit to the task runner of the current run; ``later`` puts another stage's result in."""
         from tasks.run import Run
 
@@ -113,6 +116,7 @@ class Stage(Generic[P, R]):
         with gpu_use() as gpu, progress.telling(), place(job, lambda: progress.note(NO_PLACE)):
             progress.note("")
             value = self._body(Work(progress, key, job, self.name), **given)
+            return_freed_memory()
         took = Took(
             run=run_id,
             task=context.task_run.name if context else self.name,
@@ -207,9 +211,9 @@ def file_stage(
     return decorate
 
 
-def later(future: PrefectFuture[Done[R]]) -> R:
+def later(item: "Submitted[R]") -> R:
     """What a stage gets in the place of a result that is still being made: the result."""
-    return cast(R, future)
+    return cast(R, item)
 
 
 def is_transient(_task: Task, _run: object, state: State) -> bool:

@@ -1,15 +1,22 @@
 """The tasks of a run: what was submitted, and how it ended."""
 
+import functools
+import threading
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
+from prefect.client.schemas.objects import StateDetails
 from prefect.futures import PrefectFuture
-from prefect.states import State
+from prefect.states import Completed, State
 
 from latentsync.errors import LipsyncError
-from latentsync.records import Segment
+from latentsync.records import Record, Segment
 from tasks.results import Done
 from tasks.stages import Stage
+
+R = TypeVar("R", bound=Record)
+
+_ending = threading.Lock()  # runners call back from other threads
 
 
 @dataclass
@@ -21,33 +28,73 @@ class Tally:
     done: int = 0
 
 
-@dataclass
-class Submitted:
-    """A task that was submitted, by its name in the timeline."""
+class Submitted(Generic[R]):
+    """A task that was submitted, and what the flow holds of its result.
 
-    name: str
-    stage: Stage[..., Any]
-    future: PrefectFuture[Done[Any]]
-    segment: Segment | None
-    frames: int  # of its segment or chunk; 0: it is not counted in frames
-    state: State | None = None  # its last one, once it has ended
-    result: Done[Any] | None = None  # once it has ended well
+    Of one that has ended well only its record is kept: all that Prefect needs to make a result is 20 KiB a task.
+    """
+
+    def __init__(
+        self, name: str, stage: Stage[..., Any], future: PrefectFuture[Done[R]], segment: Segment | None, frames: int
+    ) -> None:
+        self.name = name  # in the timeline
+        self.stage = stage
+        self.segment = segment
+        self.frames = frames  # of its segment or chunk; 0: it is not counted in frames
+        self.state: State | None = None  # its last one, once it has ended
+        self.result: Done[R] | None = None  # once it has ended well
+        self._future: PrefectFuture[Done[R]] | None = future
+        self._task_run_id = future.task_run_id
 
     @property
     def units(self) -> int:
         """What progress counts: frames, or the task itself."""
         return self.frames or 1
 
+    @property
+    def handle(self) -> PrefectFuture[Done[R]] | State[Done[R]]:
+        """What Prefect takes for the result in the parameters of another task: a future, or a state with the result."""
+        if self._future:
+            return self._future
+        return Completed(data=self.result, state_details=StateDetails(task_run_id=self._task_run_id))
 
-def error_of(item: Submitted) -> BaseException | None:
-    """Why a task failed for good; None if it did not, or never started because of another's failure."""
-    state = item.state
-    if state is None or state.is_completed():
-        return None
-    if state.is_failed() or state.is_crashed():
-        return cast(BaseException, state.result(raise_on_failure=False))
-    wrapped = getattr(item.future, "wrapped_future", None)
-    return wrapped.exception() if wrapped else None  # its Dask workers died, again and again
+    def end(self) -> bool:
+        """Wait for the task and keep how it ended; False if that is known already."""
+        future = self._future
+        if self.state is not None or future is None:
+            return False
+        future.wait()
+        state = future.state
+        with _ending:
+            if self.state is not None:
+                return False
+            if state.is_completed():
+                self.result, self._future = future.result(), None
+            self.state = _completed(state.name) if self.result else state
+        return True
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it failed for good; None if it did not, or never started because of another's failure."""
+        if self.state is None or self.result:
+            return None
+        if self.state.is_failed() or self.state.is_crashed():
+            return cast(BaseException, self.state.result(raise_on_failure=False))
+        wrapped = getattr(self._future, "wrapped_future", None)
+        return wrapped.exception() if wrapped else None  # its Dask workers died, again and again
+
+
+def handle_of(value: object) -> object:
+    """A parameter as Prefect takes it; see ``Submitted.handle``."""
+    if isinstance(value, list):
+        return [handle_of(item) for item in value]
+    return value.handle if isinstance(value, Submitted) else value
+
+
+@functools.cache
+def _completed(name: str) -> State:
+    """One for all tasks that ended so."""
+    return Completed(name=name)
 
 
 def reason_of(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from prefect.states import Completed, Failed, State
@@ -39,6 +40,8 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class Future:
     """The future of a task that has ended."""
+
+    task_run_id = UUID(int=0)
 
     def __init__(self, work: Callable[[], Any]) -> None:
         try:
@@ -81,7 +84,7 @@ class AtOnce:
 def _resolved(value: Any) -> Any:
     if isinstance(value, list):
         return [_resolved(item) for item in value]
-    return value.result() if isinstance(value, Future) else value
+    return value.result() if isinstance(value, Future | State) else value
 
 
 @pytest.fixture
@@ -109,6 +112,18 @@ def test_results_are_waited_for_and_counted(settings: Settings) -> None:
         run.wait_for_all()
     progress = stage_progress(run)["make"]
     assert (progress.done, progress.total) == (30, 30)
+
+
+def test_of_a_task_that_has_ended_well_only_its_record_is_held(settings: Settings) -> None:
+    make = making(lambda index: ValueError("no 2") if index == 2 else None)
+    with Run(settings) as run:
+        items = [make.submit(settings, segment) for segment in SEGMENTS]
+        assert [isinstance(item.handle, State) for item in items] == [True, True, False], "its future tells why"
+        assert [
+            state.result().value.index for state in (item.handle for item in items[:2]) if isinstance(state, State)
+        ] == [0, 1]
+        with pytest.raises(SegmentsFailed, match="make-002: ValueError: no 2"):
+            run.wait(items[2])
 
 
 def test_one_error_names_all_that_failed_and_the_remedy(settings: Settings) -> None:
