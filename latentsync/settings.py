@@ -63,7 +63,12 @@ class TimingSettings(Group):
 class SegmentSettings(Group):
     """How the timeline is cut into pieces of work."""
 
-    segment_seconds: float = Field(default=20.0, ge=0.5, le=3600, description="Length of one segment in seconds")
+    segment_seconds: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=3600,
+        description="Length of one segment in seconds; not given: 20, or 10 where faces are made in the render",
+    )
     overlap_frames: int = Field(default=16, ge=0, le=64, description="Frames shared by neighbouring face clips")
     silence: Literal["keep", "generate"] = Field(
         default="keep",

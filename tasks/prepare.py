@@ -24,7 +24,7 @@ from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
 from latentsync.segments.part import face_chunks, joined_segments, made_segments, part_of, reference_frames, used_frames
-from latentsync.segments.plan import aligned_mouths, plan_windows, segments_of, write_segments
+from latentsync.segments.plan import aligned_mouths, plan_windows, segment_seconds, segments_of, write_segments
 from latentsync.segments.syncnet.weights import syncnet_weights
 from latentsync.segments.voice import extract_voice
 from latentsync.settings import Settings
@@ -145,7 +145,7 @@ def plan_key(job: Job, track: Artefact) -> list[object]:
     """The track, the timeline, how it is cut, what is made of it, and the voice, whose pauses are kept."""
     cut, heard = job.settings.segments.model_dump(mode="json"), job.audio.file.sha256
     size, libraries = resolution_px(job.settings.engine), computed_by("numpy", "scipy")
-    made = [made_segments(job), joined_segments(job)]
+    made = [segment_seconds(job.settings), made_segments(job), joined_segments(job)]
     return [track.sha256, job.timeline.model_dump(mode="json"), made, cut, heard, size, libraries]
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from latentsync.engines.protocol import WINDOW_FRAMES
 from latentsync.engines.registry import is_direct
 from latentsync.errors import InputError
 from latentsync.job import Job
@@ -53,14 +54,16 @@ def span_of(job: Job) -> tuple[int, int]:
 
 
 def face_chunks(job: Job) -> list[Chunk]:
-    """The source frames to look for faces in, on a grid of its own: those of the job, or those that its part needs."""
-    used = used_frames(job)
-    starts = range(0, used, CHUNK_FRAMES)
-    needed = set(np.unique(_needed_frames(job) // CHUNK_FRAMES).tolist())
+    """The source frames to look for faces in, on a grid of its own: those of the job, or those that its part needs.
+
+    Each begins where the grid says, since what is seen of a frame depends on those before it.
+    """
+    needed = np.unique(_needed_frames(job))
+    indices, first = np.unique(needed // CHUNK_FRAMES, return_index=True)
+    ends = needed[[*first[1:] - 1, -1]] + 1
     return [
-        Chunk(index=index, start=start, end=min(start + CHUNK_FRAMES, used))
-        for index, start in enumerate(starts)
-        if index in needed
+        Chunk(index=index, start=index * CHUNK_FRAMES, end=end)
+        for index, end in zip(indices.tolist(), ends.tolist(), strict=True)
     ]
 
 
@@ -82,11 +85,17 @@ def reference_frames(job: Job) -> tuple[int, int]:
 
 
 def _needed_frames(job: Job) -> np.ndarray:
-    """Source frames that decide on the faces of the part: those of all windows in the blocks of its segments."""
+    """Source frames that decide on the faces of the part: from the start of its first segment's block.
+
+    Up to the end of the last one's block, whose windows may be in one batch; or of the window that is last in the
+    last segment, where faces are made one by one.
+    """
     segments, (first, last) = segments_of(job), made_segments(job)
-    end = segments[last - 1].end if is_direct(job.settings.engine) else segments[last - 1].clip_end
     start = segments[first].start // BLOCK_FRAMES * BLOCK_FRAMES - SETTLE_FRAMES
-    end = -(-end // BLOCK_FRAMES) * BLOCK_FRAMES + SETTLE_FRAMES
+    if is_direct(job.settings.engine):
+        end = segments[last - 1].end + WINDOW_FRAMES + SETTLE_FRAMES
+    else:
+        end = -(-segments[last - 1].clip_end // BLOCK_FRAMES) * BLOCK_FRAMES + SETTLE_FRAMES
     voice = job.timeline.voice_frames
     shown = job.timeline.source_indices(min(max(start, 0), voice - 1), min(end, voice))
     return np.concatenate([shown, np.arange(*reference_frames(job))])

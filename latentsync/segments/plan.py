@@ -7,13 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from latentsync.engines.protocol import WINDOW_FRAMES
+from latentsync.engines.registry import is_direct
 from latentsync.faces.align import to_aligned
 from latentsync.faces.track import runs
 from latentsync.job import Job
 from latentsync.records import Segment
 from latentsync.segments.silence import LEAST_KEPT_SECONDS, must_move, open_mouths, paste_opacity
 from latentsync.segments.windows import BLOCK_FRAMES, cover
+from latentsync.settings import Settings
 
+SEGMENT_SECONDS = 20.0
+DIRECT_SECONDS = 10.0  # nothing is made twice, so short ones cost little, and a part of a long video is soon seen
 # Lengths of segments are multiples of the longest of these that is near: at whole blocks no window is made twice, at
 # 8 windows none where they follow each other from the block's start.
 GRIDS_FRAMES = (BLOCK_FRAMES, 8 * WINDOW_FRAMES, WINDOW_FRAMES)
@@ -66,8 +70,14 @@ def plan_segments(frames: int, segment_frames: int, overlap_frames: int) -> list
 
 def segments_of(job: Job) -> list[Segment]:
     """Those of the whole timeline of a job."""
-    cut, fps = job.settings.segments, job.timeline.fps
-    return plan_segments(job.timeline.frames, max(1, int(cut.segment_seconds * fps)), cut.overlap_frames)
+    length = max(1, int(segment_seconds(job.settings) * job.timeline.fps))
+    return plan_segments(job.timeline.frames, length, job.settings.segments.overlap_frames)
+
+
+def segment_seconds(settings: Settings) -> float:
+    """About how long a segment is."""
+    default = DIRECT_SECONDS if is_direct(settings.engine) else SEGMENT_SECONDS
+    return settings.segments.segment_seconds or default
 
 
 def write_segments(segments: Sequence[Segment], out: Path) -> None:
