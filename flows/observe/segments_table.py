@@ -12,7 +12,7 @@ from tasks.run import Run
 from tasks.submitted import Submitted
 
 ROWS_MAX = 60  # of tasks that are done: the rest is counted
-COLUMNS = ("task", "frames", "state", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB", "reason, or score")
+COLUMNS = ("task", "state", "reason, or score", "frames", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB")
 
 
 def segments_table(run: Run) -> str:
@@ -53,24 +53,24 @@ def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
     return _line(
         [
             item.name,
-            f"{segment.start} to {segment.end - 1}" if segment else "",
             state,
+            reason,
+            f"{segment.start} to {segment.end - 1}" if segment else "",
             took.attempts if took else "",
             took.seconds if took else "",
             took.worker if took else task.worker if task else "",
             took.peak_rss_mib if took else "",
             took.peak_gpu_mib if took and took.peak_gpu_mib is not None else "",
-            reason,
         ]
     )
 
 
 def _score(run: Run, item: Submitted) -> str:
-    """What the score says, and what the gate made of it."""
+    """What the score says; of the one that counts also what the gate made of it."""
     if not item.result or not isinstance(item.result.value, Score) or item.segment is None:
         return ""
-    verdict = run.verdicts.get(item.segment.index)
-    return str(verdict or item.result.value)
+    verdict, score = run.verdicts.get(item.segment.index), item.result.value
+    return str(verdict if verdict and verdict.score == score else score)
 
 
 def _line(cells: Iterable[object]) -> str:

@@ -16,6 +16,7 @@ from latentsync.errors import InputError, SegmentsFailed, TransientError
 from latentsync.publishing.report import Report
 from latentsync.publishing.sole_writer import sole_writer
 from latentsync.records import Record, Segment
+from latentsync.segments.verdict import Score, Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
 from tasks.results import Done
@@ -140,6 +141,22 @@ def test_one_error_names_all_that_failed_and_the_remedy(settings: Settings) -> N
         "make-000", "make-002", "make-001",
     ]  # fmt: skip
     assert stage_progress(run)["make"].done == 10
+
+
+def test_what_the_gate_has_kept_is_told_beside_the_score_that_counts_and_no_other(settings: Settings) -> None:
+    @stage("score-{segment.index:03d}")
+    def score(work: Work, settings: Settings, segment: Segment, correlation: float) -> Score:
+        return Score(correlation=correlation)
+
+    with Run(settings) as run:
+        for correlation in (0.1, 0.9):
+            score.submit(settings, SEGMENTS[0], correlation)
+        run.verdicts[0] = Verdict(score=Score(correlation=0.9), below=(), generated_again=1, seed=8)
+    rows = [line.split(" | ")[:3] for line in segments_table(run).splitlines() if line.startswith("| score")]
+    assert rows == [
+        ["| score-000", "Completed", "correlation 0.1"],
+        ["| score-000 (2)", "Completed", "generated again once, kept that of seed 8; correlation 0.9"],
+    ]
 
 
 def test_what_the_user_must_mend_is_said_as_it_is(settings: Settings) -> None:
