@@ -72,7 +72,7 @@ def make_report(run: Run, job: Job, plan: Plan, published: PublishResult, peaks:
         tags=run.tags,
         ended=datetime.now(UTC).replace(microsecond=0),
         seconds=round(time.monotonic() - run.began, 3),
-        cpu_seconds=_rounded(run.cpu_seconds),
+        cpu_seconds=_rounded(_cpu_seconds(run)),
         gpu_seconds=_rounded(gpu_seconds),
         price=job.settings.run.price(gpu_seconds),
         peak_rss_mib=peak_rss_mib(run, peaks) or 0,
@@ -99,6 +99,13 @@ def _versions(job: Job) -> dict[str, str]:
     return {**known, "syncnet": job.syncnet.sha256} if job.syncnet else known
 
 
+def _cpu_seconds(run: Run) -> float | None:
+    """Of the flow's process, and of tasks elsewhere; None where one of them has no figure."""
+    elsewhere = [took.cpu_seconds for took in _took(run)]
+    known = [seconds for seconds in elsewhere if seconds is not None]
+    return run.cpu_seconds + sum(known) if len(known) == len(elsewhere) else None
+
+
 def _gpu_seconds(run: Run) -> float | None:
     held = [item.result.took.gpu_seconds for item in run.submitted.values() if item.result and run.made(item)]
     known = [seconds for seconds in held if seconds is not None]
@@ -120,7 +127,7 @@ def peak_gpu_mib(run: Run, peaks: MemoryPeaks) -> float | None:
 
 
 def _took(run: Run) -> list[Took]:
-    """Of tasks in other processes: the peaks of this one are watched, and those of tasks are its life's."""
+    """Of tasks in other processes: what this one takes is watched, and the peaks of tasks are its life's."""
     if not run.is_elsewhere:
         return []
     return [item.result.took for item in list(run.submitted.values()) if item.result and run.made(item)]

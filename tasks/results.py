@@ -38,6 +38,7 @@ class Took(Record):
     seconds: float
     attempts: int
     worker: str  # host, or host and GPU
+    cpu_seconds: float | None = None  # of its process and those children that ended; tasks side by side share
     peak_rss_mib: int  # of the worker's process, so far
     peak_gpu_mib: int | None = None
     gpu_seconds: float | None = None  # with a GPU, or a share of one, to itself

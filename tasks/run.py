@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import logging
-import os
 import signal
 import threading
 import time
@@ -29,6 +28,7 @@ from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
 from tasks.submitted import Submitted, Tally, handle_of, reason_of
 from tasks.temporary_server import watched_server
+from tasks.usage import cpu_seconds
 
 log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
 R = TypeVar("R", bound=Record)
@@ -57,7 +57,7 @@ class Run:
         self.verdicts: dict[int, Verdict] = {}  # by segment, once the gate has judged them
         self.tallies: dict[str, Tally] = {}  # by stage, in the order of the flow
         self._flow_run = context
-        self.began, self._cpu_began = time.monotonic(), _cpu_seconds()
+        self.began, self._cpu_began = time.monotonic(), cpu_seconds()
         self._force = set(force_segments)
         self._place = runner_of(settings.run)
         self._runner = self._place.start()
@@ -154,7 +154,7 @@ class Run:
             self.tallies[item.stage.name].done += item.units
             if item.frames:
                 self._unlink(item.result)
-        if isinstance(item.error, USERS_ERRORS):
+        if item.stage.is_needed and isinstance(item.error, USERS_ERRORS):
             stop(self.folder)  # it is the user's to mend, so nothing comes of the rest
 
     def _unlink(self, done: Done[Any]) -> None:
@@ -185,11 +185,19 @@ class Run:
             raise InternalError(f"{item.name} has no result and no error: {item.state}")
         return item.result.value
 
+    def wait_for_unneeded(self, item: Submitted[R]) -> R | None:
+        """Wait for a result that the run can do without; None, and a warning, when there is none."""
+        self._end(item)
+        if error := item.error:
+            log.warning("no %s: %s", item.name, reason_of(error))
+        return item.result.value if item.result else None
+
     def wait_for_all(self) -> None:
         """Wait for everything submitted; raises one error that names all that failed."""
         for item in self.submitted.values():
             self._end(item)  # Dask calls back later, from another thread
-        errors = {item.name: error for item in self.submitted.values() if (error := item.error)}
+        needed = [item for item in self.submitted.values() if item.stage.is_needed]
+        errors = {item.name: error for item in needed if (error := item.error)}
         for error in errors.values():
             if isinstance(error, USERS_ERRORS):  # said as it is
                 raise error
@@ -219,9 +227,9 @@ class Run:
         return self._place.elsewhere
 
     @property
-    def cpu_seconds(self) -> float | None:
-        """Of this process so far, and of those children that have ended; None with tasks elsewhere."""
-        return None if self.is_elsewhere else _cpu_seconds() - self._cpu_began
+    def cpu_seconds(self) -> float:
+        """Of this process so far, and of those children that have ended."""
+        return cpu_seconds() - self._cpu_began
 
     def result_of(self, stage: str) -> Any:
         """The value of a stage that has one task and has ended well, else None."""
@@ -240,7 +248,3 @@ class Run:
     def doing(self) -> dict[str, Doing]:
         """What the tasks that run now are doing."""
         return read_progress(self.folder)
-
-
-def _cpu_seconds() -> float:
-    return sum(os.times()[:4])

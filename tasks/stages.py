@@ -9,8 +9,6 @@ import hashlib
 import importlib
 import inspect
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from tasks.arenas import return_freed_memory
 from tasks.places import place
 from tasks.progress import Progress, worker_name
 from tasks.results import LOCAL, Done, Records, Took, allow, files_in
+from tasks.usage import cpu_use, peak_gpu_mib, peak_rss_mib
 from tasks.work import Work
 
 if TYPE_CHECKING:
@@ -61,8 +60,9 @@ class Stage(Generic[P, R]):
         key: Callable[..., list[object]] | None,
         version: int,
         resource: Resource,
+        is_needed: bool = True,
     ) -> None:
-        self.template, self.version, self.resource = template, version, resource
+        self.template, self.version, self.resource, self.is_needed = template, version, resource, is_needed
         self.name = template.split("-{")[0]
         self._body, self._key = body, key
         signature = inspect.signature(body)
@@ -113,7 +113,7 @@ class Stage(Generic[P, R]):
                 return made
         progress = Progress.of_task(settings.run.work_dir)
         job = next((value for value in given.values() if isinstance(value, Job)), None)
-        with gpu_use() as gpu, progress.telling(), place(job, lambda: progress.note(NO_PLACE)):
+        with gpu_use() as gpu, cpu_use() as cpu_time, progress.telling(), place(job, lambda: progress.note(NO_PLACE)):
             progress.note("")
             value = self._body(Work(progress, key, job, self.name), **given)
             return_freed_memory()
@@ -123,8 +123,9 @@ class Stage(Generic[P, R]):
             seconds=round(time.monotonic() - began, 3),
             attempts=context.task_run.run_count if context else 1,
             worker=worker_name(),
-            peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            peak_gpu_mib=_peak_gpu_mib(),
+            cpu_seconds=round(cpu_time.seconds, 3),
+            peak_rss_mib=peak_rss_mib(),
+            peak_gpu_mib=peak_gpu_mib(),
             gpu_seconds=gpu.seconds and round(gpu.seconds, 3),
             gpu_memory_steps=gpu.memory_steps,
         )
@@ -171,16 +172,17 @@ def stage(
     *,
     version: int = 1,
     resource: Resource = cpu,
+    is_needed: bool = True,
 ) -> Callable[[Callable[Concatenate[Work, P], R]], Stage[P, R]]:
     """Make a body, which returns a record, a stage.
 
     ``template`` names its tasks, such as ``generate-{segment.index:03d}``. ``key`` gives the parts of the
     content key: all that the result depends on but the inputs' paths; None: never reused. Raise ``version``
-    when the body makes something else of the same inputs.
+    when the body makes something else of the same inputs. Not ``is_needed``: its failure is not the run's.
     """
 
     def decorate(body: Callable[Concatenate[Work, P], R]) -> Stage[P, R]:
-        return Stage(template, body, key, version, resource)
+        return Stage(template, body, key, version, resource, is_needed)
 
     return decorate
 
@@ -240,11 +242,3 @@ def _settings(given: dict[str, Any]) -> Settings:
         if isinstance(value, Job):
             return value.settings
     raise InternalError("a stage takes a Job or Settings, to know its workspace")
-
-
-def _peak_gpu_mib() -> int | None:
-    """Largest GPU memory that this process has reserved so far; None without torch or a GPU."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    if cuda is None or not cuda.is_available():
-        return None
-    return sum(cuda.max_memory_reserved(index) for index in range(cuda.device_count())) >> 20

@@ -57,8 +57,7 @@ class Watch:
         if self._run.of_deployment and not job.part:
             from flows.observe.forecast import show_forecast  # imported where needed: it takes a part of a second
 
-            foreseen = self._run.wait(forecast.submit(job)).forecast
-            if foreseen:
+            if foreseen := self._run.wait_for_unneeded(forecast.submit(job)):
                 tolerant(show_forecast, foreseen)
 
     def show(self, report: Report, folder: Path | None) -> None:

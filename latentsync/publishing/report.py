@@ -47,6 +47,11 @@ class TaskReport(Record):
     seconds: Seconds | None = None
     attempts: int | None = Field(default=None, ge=1, description="1 without a retry")
     worker: str | None = Field(default=None, description="Host, or host and GPU")
+    cpu_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Of the worker's process and its children; tasks side by side share equally",
+    )
     peak_rss_mib: Mib | None = Field(default=None, description="Of the worker's process, so far")
     peak_gpu_mib: Mib | None = None
     gpu_seconds: Seconds | None = Field(default=None, description="With a GPU, or a share of one, to itself")
@@ -93,7 +98,7 @@ class Report(Record):
     ended: datetime | None = Field(default=None, description="ISO 8601 in UTC")
     seconds: Seconds
     cpu_seconds: float | None = Field(
-        default=None, ge=0, description="Of this process and its children; absent with tasks elsewhere"
+        default=None, ge=0, description="Of the flow's process and its children, and of tasks that ran elsewhere"
     )
     gpu_seconds: float | None = Field(
         default=None, ge=0, description="That tasks held a GPU, by their share of it; absent without a GPU"

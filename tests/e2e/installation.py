@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -21,14 +22,13 @@ CPU_WORKERS = ("cpu-1", "cpu-2")
 
 
 class Installation:
-    """Prefect server, deployments, process worker, Dask scheduler, two CPU workers, one GPU worker.
+    """Prefect server, deployments with automations, process worker; a Dask cluster once it is wanted.
 
-    A context manager. The GPU worker only pretends: on a machine without GPU it sees none.
+    A context manager.
     """
 
     clip: Clip
     runs: Runs
-    address: str
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.work, self.outputs = folder, folder / "work", folder / "outputs"
@@ -42,11 +42,6 @@ class Installation:
             self.runs = Runs(self.services.server())
             self.runs.__enter__()
             self.services.deploy()
-            self.address = self.services.scheduler()
-            for name in CPU_WORKERS:
-                self.services.dask_worker(name, self.address, "--cpus", "1")
-            self.services.dask_worker("gpu-0", self.address, "--gpu", "0", "--engine", "warp")
-            wait_until(lambda: len(self.dask_pids()) == len(CPU_WORKERS) + 1, "all Dask workers have come")
         except BaseException:
             self.services.__exit__()
             raise
@@ -56,32 +51,46 @@ class Installation:
         self.runs.__exit__(*error)
         self.services.__exit__(*error)
 
-    def submit(self, output: Path, **run: Any) -> UUID:
-        """A job of six segments through the deployment, on the cluster unless ``run`` says otherwise."""
-        run = {"work_dir": str(self.work), "runner": "dask", "dask_address": self.address, **run}
-        settings = {"segments": {"segment_seconds": SECONDS / SEGMENTS}, "run": run}
+    @cached_property
+    def address(self) -> str:
+        """The scheduler of two CPU workers and one GPU worker, which only pretends: it may see no GPU."""
+        address = self.services.scheduler()
+        for name in CPU_WORKERS:
+            self.services.dask_worker(name, address, "--cpus", "1")
+        self.services.dask_worker("gpu-0", address, "--gpu", "0", "--engine", "warp")
+        wait_until(lambda: len(_pids(address)) == len(CPU_WORKERS) + 1, "all Dask workers have come")
+        return address
+
+    def submit(self, output: Path, environment: dict[str, str] | None = None, **run: Any) -> UUID:
+        """A job of six segments through the deployment, on the cluster unless ``run`` says otherwise.
+
+        ``environment`` of the run's process adds to that of the deployment.
+        """
+        where = {} if run.get("runner") == "threads" else {"runner": "dask", "dask_address": self.address}
+        settings = self.settings({**where, **run})
         video, voice = str(self.clip.video), str(self.clip.voice)
-        return self.runs.create("lipsync/lipsync", video=video, audio=voice, output=str(output), settings=settings)
+        parameters = {"video": video, "audio": voice, "output": str(output), "settings": settings}
+        return self.runs.create("lipsync/lipsync", environment, **parameters)
+
+    def settings(self, run: dict[str, Any]) -> dict[str, Any]:
+        """Those of a job of six segments."""
+        return {"segments": {"segment_seconds": SECONDS / SEGMENTS}, "run": {"work_dir": str(self.work), **run}}
 
     def dask_pids(self) -> dict[str, int]:
         """Address of each Dask worker -> its process."""
-        return self._ask(lambda client: client.run(os.getpid))
+        return _pids(self.address)
 
     def dask_busy(self, stage: str) -> int:
         """The process of a Dask worker that runs a task of ``stage``; waits until one does."""
         pids, busy = self.dask_pids(), []
 
         def found() -> bool:
-            processing = self._ask(lambda client: client.processing())
+            processing = _ask(self.address, lambda client: client.processing())
             busy.extend(pids[address] for address, keys in processing.items() if any(stage in str(key) for key in keys))
             return bool(busy)
 
         wait_until(found, f"a worker runs {stage}")
         return busy[0]
-
-    def _ask(self, question: Callable[[Client], Any]) -> Any:
-        with Client(self.address, set_as_default=False) as client:
-            return question(client)
 
     def wait_for(self, run: UUID, segment: int) -> None:
         """Wait until a run is rendering ``segment``, or of a later one."""
@@ -106,3 +115,12 @@ class Installation:
         hidden = (path for folder in (self.work, self.outputs) for path in folder.rglob(".*") if path.is_file())
         records = self.work / "runs"
         return [path for path in hidden if path.suffix != ".lock" and not path.is_relative_to(records)]
+
+
+def _pids(address: str) -> dict[str, int]:
+    return _ask(address, lambda client: client.run(os.getpid))
+
+
+def _ask(address: str, question: Callable[[Client], Any]) -> Any:
+    with Client(address, set_as_default=False) as client:
+        return question(client)

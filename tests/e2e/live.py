@@ -23,10 +23,10 @@ from tests.e2e.installation import CPU_WORKERS, SEGMENTS, Installation
 from tests.e2e.ledger import made_by
 from tests.e2e.media import decoded_digest
 from tests.e2e.services import BIN, answers, ffmpegs_about, flow_process, free_port, kill, wait_until
+from tests.e2e.sigterm import sigterm
 from tests.e2e.watching import watch
 
 CANCEL_SECONDS = 15
-PREEMPT_SECONDS = 25  # pool-worker gives a run 20
 CRON_SECONDS = 240  # due within one minute; the scheduler looks once a minute, the worker every 15 s
 REPORT_SECONDS = 10  # a worker says a second time that a process died, and ends a retry that is sooner
 HOLD_SECONDS = 2.0
@@ -161,25 +161,6 @@ def killed_flow(site: Installation) -> str:
     return f"Crashed after {crashed:.1f} s; Retry made {', '.join(sorted(made))}"
 
 
-def preempted(site: Installation) -> str:
-    """SIGTERM of the worker, as a deploy or the end of a spot machine: the run goes to the next one"""
-    run = site.submit(site.outputs / "preempted.mp4", cache=False, runner="threads", workers=1)
-    site.wait_for(run, segment=2)
-    worker = site.services.process("worker")
-    worker.terminate()
-    worker.wait(PREEMPT_SECONDS)
-    state = site.runs.state(run)
-    assert state.name == "AwaitingRetry", state
-    before = made_by(site.work, run)
-    site.services.stop("worker")
-    site.services.pool_worker()
-    site.runs.finish(run)
-    same(site, "preempted.mp4")
-    made = made_since(before, site, run)
-    assert not made & {*before}, f"before: {before}, made: {made}"
-    return f"AwaitingRetry when the worker had ended; the next one completed it and made {', '.join(sorted(made))}"
-
-
 def killed_server(site: Installation) -> str:
     """kill -9 of the Prefect server during a job; it is started again"""
     run = site.submit(site.outputs / "server.mp4", cache=False)
@@ -248,7 +229,12 @@ SCENES: dict[str, Callable[[Installation], str]] = {
     "cancel on Dask": partial(cancelled, runner="dask"),
     "cancel in threads": partial(cancelled, runner="threads"),
     "kill -9 the flow": killed_flow,
-    "SIGTERM the worker": preempted,
+    "SIGTERM the worker": partial(sigterm, output="worker.mp4", told=("worker",), given_back=True),
+    "SIGTERM the flow": partial(sigterm, output="flow.mp4", told=("flow",), given_back=True),
+    "SIGTERM both": partial(sigterm, output="both.mp4", told=("worker", "flow"), given_back=True),
+    "SIGTERM the worker, not given back": partial(sigterm, output="worker-2.mp4", told=("worker",), given_back=False),
+    "SIGTERM the flow, not given back": partial(sigterm, output="flow-2.mp4", told=("flow",), given_back=False),
+    "SIGTERM both, not given back": partial(sigterm, output="both-2.mp4", told=("worker", "flow"), given_back=False),
     "kill -9 the server": killed_server,
     "one GPU, two jobs": two_jobs_on_one_gpu,
     "cron": cron_schedule,

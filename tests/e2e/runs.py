@@ -41,10 +41,12 @@ class Runs:
     def __exit__(self, *error: Any) -> None:
         self.client.__exit__(*error)
 
-    def create(self, deployment: str, **parameters: Any) -> UUID:
-        """Ask for a run of a deployment, as the form in the UI does."""
+    def create(self, deployment: str, environment: dict[str, str] | None = None, **parameters: Any) -> UUID:
+        """Ask for a run of a deployment, as the form in the UI does; ``environment`` adds to the deployment's."""
         found = self.client.read_deployment_by_name(deployment)
-        return self.client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+        variables = {} if environment is None else {"env": environment}
+        made = self.client.create_flow_run_from_deployment(found.id, parameters=parameters, job_variables=variables)
+        return made.id
 
     def retry(self, run: UUID) -> None:
         """As the Retry button does."""
@@ -83,6 +85,10 @@ class Runs:
         state = self.read(run).state
         assert state
         return state
+
+    def states(self, run: UUID) -> list[State]:
+        """All states that the run has been in, in order."""
+        return sorted(self.client.read_flow_run_states(run), key=lambda state: state.timestamp)
 
     def wait(self, run: UUID, seconds: float = RUN_SECONDS) -> State:
         """Wait for the end of a run; its last state."""

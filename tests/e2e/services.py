@@ -91,15 +91,14 @@ class Services:
         wait_until(lambda: answers(f"{api}/health"), "the server answers")
         return api
 
-    def deploy(self, pool: str = "lipsync") -> None:
-        """All of ``deployments/prefect.yaml``, and a process worker for its pool."""
-        self.run(BIN / "prefect", "work-pool", "create", pool, "--type", "process")
-        self.run(BIN / "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
-        self.pool_worker(pool)
+    def deploy(self) -> None:
+        """All that ``deployments/setup.sh`` tells a server, and a process worker."""
+        self.run("env", f"PATH={BIN}:{os.environ['PATH']}", ROOT / "deployments" / "setup.sh")
+        self.pool_worker()
 
-    def pool_worker(self, pool: str = "lipsync") -> None:
+    def pool_worker(self) -> None:
         """Start ``lipsync pool-worker``."""
-        self.start("worker", BIN / "lipsync", "pool-worker", pool)
+        self.start("worker", BIN / "lipsync", "pool-worker", "lipsync")
 
     def scheduler(self, name: str = "scheduler") -> str:
         """Start a Dask scheduler; returns its address."""

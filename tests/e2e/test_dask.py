@@ -66,6 +66,9 @@ def test_the_output_is_that_of_threads(
     dask = run(short_clip, tmp_path / "dask", tmp_path / "dask.mp4", engine=WARP, segments=SHORT, run=on_dask)
     assert made(dask, "render") == [segment.index for segment in dask.segments]
     assert (tmp_path / "dask.mp4").read_bytes() == of_threads
+    of_renders = [segment.tasks["render"].cpu_seconds for segment in dask.segments]
+    assert dask.cpu_seconds
+    assert dask.cpu_seconds > sum(seconds or 0 for seconds in of_renders) > 0
 
     again = run(
         short_clip, tmp_path / "dask", tmp_path / "again.mp4", engine=WARP, segments=SHORT, run=on_dask, force=[1]

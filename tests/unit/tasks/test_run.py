@@ -19,6 +19,7 @@ from latentsync.records import Record, Segment
 from latentsync.segments.verdict import Score, Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
+from tasks.progress import STOP
 from tasks.results import Done
 from tasks.run import Run
 from tasks.runners import RUNNERS
@@ -95,8 +96,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings.model_validate(groups)
 
 
-def making(fails: Callable[[int], Exception | None]) -> Any:
-    @stage("make-{segment.index:03d}")
+def making(fails: Callable[[int], Exception | None], is_needed: bool = True) -> Any:
+    @stage("make-{segment.index:03d}", is_needed=is_needed)
     def make(work: Work, settings: Settings, segment: Segment) -> Made:
         if error := fails(segment.index):
             raise error
@@ -166,6 +167,18 @@ def test_what_the_user_must_mend_is_said_as_it_is(settings: Settings) -> None:
             make.submit(settings, segment)
         with pytest.raises(InputError, match="has no face"):
             run.wait_for_all()
+
+
+def test_what_the_run_can_do_without_fails_it_not_and_stops_nothing(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = making(lambda index: InputError("v.mp4 has no face") if index else None, is_needed=False)
+    with Run(settings) as run:
+        made = [run.wait_for_unneeded(make.submit(settings, segment)) for segment in SEGMENTS]
+        run.wait_for_all()
+        assert not (run.folder / STOP).exists()
+    assert made == [Made(index=0), None, None]
+    assert "no make-001: v.mp4 has no face" in caplog.text
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
