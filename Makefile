@@ -34,7 +34,7 @@ e2e: setup  ## a whole installation on loopback: server, worker, Dask; kills, re
 chaos: setup  ## kill -9 at 30 random moments; every rerun must end complete and the same
 	$(BIN)/python -m benchmarks.chaos --kills 30
 
-fuzz: setup  ## 3,000 mutated files of ten formats; each must be read or refused (about 75 minutes)
+fuzz: setup  ## 3,000 mutated files of ten formats; each must be read or refused (about 20 minutes)
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 bench-memory: setup  ## peak memory and speed at 1, 10, 60 and 120 minutes of video (ARGS="--minutes 1 10")
@@ -43,8 +43,11 @@ bench-memory: setup  ## peak memory and speed at 1, 10, 60 and 120 minutes of vi
 bench-speed: setup  ## seconds and processor time of a job, beside a plain ffmpeg transcode: ARGS="video.mp4 voice.wav"
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
+bench-disk: setup  ## what a job writes second by second, beside its disk profile: ARGS="video.mp4 voice.wav --profile pl0"
+	$(BIN)/python -m benchmarks.disk $(ARGS)
+
 clean:  ## remove what the other targets wrote, but not the virtual environment
 	rm -rf out build .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup demo check test coverage e2e chaos fuzz bench-memory bench-speed clean
+.PHONY: help setup demo check test coverage e2e chaos fuzz bench-memory bench-speed bench-disk clean
 .DEFAULT_GOAL := help
