@@ -1,7 +1,6 @@
 """The batch flow: one lip-sync job for each pair of a manifest, a folder or a glob; also every night."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from prefect.states import Completed, Failed, State
 from configs.manifest import Pair, find_pairs
 from flows.lipsync import lipsync
 from flows.observe.notify import END_HOOKS, link_to
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
 from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
@@ -81,19 +80,12 @@ def _made(pair: Pair) -> Outcome:
     result, run_id = state.result(raise_on_failure=False), str(state.state_details.flow_run_id or "")
     outcome = Outcome(pair=pair.where, state="made", run_id=run_id, link=link_to(run_id))
     if not state.is_completed():
-        if _is_unusable(result, pair):
+        if isinstance(result, UnusableFile):
             reject(workspace, pair.output, source, str(result))
         return outcome.model_copy(update={"state": "failed", "message": str(result)})
     remember_finished(workspace, pair.output, source)
     figures = {name: getattr(result, name) for name in ("frames", "seconds", "cpu_seconds", "gpu_seconds", "price")}
     return outcome.model_copy(update={**figures, "tags": ",".join(result.tags)})
-
-
-def _is_unusable(error: object, pair: Pair) -> bool:
-    """Whether the pair's own files are why it cannot be made: messages name what is wrong, never the output then."""
-    if not isinstance(error, InputError) or shown(pair.output) in str(error):
-        return False
-    return any(Path(location).name in str(error) for location in (pair.video, pair.audio))
 
 
 def _quiet(settings: Settings) -> Settings:

@@ -2,6 +2,7 @@
 
 LipsyncError
 ├── InputError      the user's file or setting is wrong: told at once, never retried
+│   └── UnusableFile    no setting helps: the video or sound itself must be another one
 ├── SegmentsFailed  some segments failed for good; the others are done and kept
 ├── WeightsError    model weights are missing, incomplete or of another shape: never retried
 ├── TransientError  the machine was short of something for a while: retried with back-off
@@ -17,6 +18,10 @@ class LipsyncError(Exception):
 
 class InputError(LipsyncError):
     """An input file, setting or destination that cannot work; the user must change it."""
+
+
+class UnusableFile(InputError):
+    """A video or sound that no job can use (not there, damaged, no face): tried again when another one is there."""
 
 
 class SegmentsFailed(LipsyncError):

@@ -44,7 +44,7 @@ class Submitted(Generic[R]):
         self.state: State | None = None  # its last one, once it has ended
         self.result: Done[R] | None = None  # once it has ended well
         self._future: PrefectFuture[Done[R]] | None = future
-        self._task_run_id = future.task_run_id
+        self.task_run_id = future.task_run_id
 
     @property
     def units(self) -> int:
@@ -56,7 +56,7 @@ class Submitted(Generic[R]):
         """What Prefect takes for the result in the parameters of another task: a future, or a state with the result."""
         if self._future:
             return self._future
-        return Completed(data=self.result, state_details=StateDetails(task_run_id=self._task_run_id))
+        return Completed(data=self.result, state_details=StateDetails(task_run_id=self.task_run_id))
 
     def end(self) -> bool:
         """Wait for the task and keep how it ended; False if that is known already."""

@@ -17,6 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext
 
+from flows.observe.left_tasks import end_those_not_begun, end_those_of_earlier_attempts
 from flows.observe.progress import StageProgress
 from flows.observe.segments_table import segments_table
 from latentsync.review.embed import data_uri
@@ -42,8 +43,10 @@ class Artifacts:
         self._ended = False
 
     def __enter__(self) -> Self:
-        if FlowRunContext.get():
+        if context := FlowRunContext.get():
             self._client = get_client(sync_client=True).__enter__()  # one for all updates: to make one takes 50 ms
+            if context.flow_run and context.flow_run.run_count > 1:
+                tolerant(end_those_of_earlier_attempts, self._client, UUID(self._run.id))
             tolerant(self._client.update_flow_run, UUID(self._run.id), tags=self._run.tags)
             # Made here, in the flow's thread: elsewhere they would belong to no run.
             progress = tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
@@ -62,11 +65,13 @@ class Artifacts:
         for kept in self._shown:
             kept.show(stages)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._ended = True
         for kept in self._shown:
             kept.finish()
         if self._client:
+            if kind and issubclass(kind, Exception) and has_lasting_server():
+                tolerant(end_those_not_begun, self._client, self._run.submitted.values())
             self._client.__exit__(None, None, None)
             for publish in (self._show_pictures, self._show_output, self._show_page):
                 tolerant(publish)

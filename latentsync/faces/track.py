@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 from latentsync.faces.align import similarity_matrices
 from latentsync.faces.alignment import Alignment
 from latentsync.faces.detect import DETECTION_DTYPE
@@ -73,7 +73,7 @@ def build_track(
     _copy_faces(chunks, slots, track)
     if not track["face"].any():
         least = f"{LIMITS.min_width_px}x{LIMITS.min_height_px} px"
-        raise InputError(
+        raise UnusableFile(
             f"{video}: none of its {looked_at} frames shows a face of at least {least} that is not in profile; "
             "give a video in which the speaker's face is larger or turned to the camera"
         )

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 from latentsync.media.opening import MAX_PIXELS
 
 MAX_SECONDS = 24 * 3600
@@ -54,21 +54,21 @@ def refuse_fast(path: Path, source_fps: Fraction) -> None:
 def refuse_timeline(path: Path, fps: Fraction) -> None:
     """Raise InputError when a source's own rate is none for a timeline."""
     if not FPS[0] <= fps <= FPS[1]:
-        raise InputError(f"{path}: {fps} frames/s are outside {FPS[0]}..{FPS[1]}; give --fps 25")
+        raise UnusableFile(f"{path}: {fps} frames/s are outside {FPS[0]}..{FPS[1]}; give --fps 25")
 
 
 def refuse_odd_sound(path: Path, rate_hz: int, channels: int, longest_hole_seconds: Fraction) -> None:
     """Raise InputError for a sample rate out of bounds, or a hole too long to be filled with silence."""
     low, high = SAMPLE_RATES_HZ
     if not low <= rate_hz <= high:
-        raise InputError(f"{path}: its sound has {rate_hz} Hz, outside {low}..{high}; convert it: ffmpeg -ar 48000")
+        raise UnusableFile(f"{path}: its sound has {rate_hz} Hz, outside {low}..{high}; convert it: ffmpeg -ar 48000")
     seconds = MAX_HOLE_BYTES // (rate_hz * channels * SAMPLE_BYTES)
     _at_most(path, float(longest_hole_seconds), seconds, "seconds of nothing before or in its sound", "cut them out")
 
 
 def _at_most(path: Path, value: float, limit: float, unit: str, remedy: str) -> None:
     if value > limit:
-        raise InputError(f"{path}: {value:.15g} {unit}, at most {limit:.15g} are accepted; {remedy}")
+        raise UnusableFile(f"{path}: {value:.15g} {unit}, at most {limit:.15g} are accepted; {remedy}")
 
 
 def _edit_counts(path: Path) -> Iterator[int]:

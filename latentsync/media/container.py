@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from latentsync.errors import InputError
+from latentsync.errors import InputError, UnusableFile
 from latentsync.media.bounds import refuse_fast, refuse_large, refuse_unbounded
 from latentsync.media.ffmpeg import run
 from latentsync.media.opening import ffprobe_command
@@ -47,21 +47,21 @@ class Description:
     def audio_stream(self) -> dict[str, Any]:
         """The default sound track; InputError when there is none that ffmpeg can decode."""
         if not self.has_audio:
-            raise InputError(f"{self.path}: has no sound; give an audio file, or a video with a sound track")
+            raise UnusableFile(f"{self.path}: has no sound; give an audio file, or a video with a sound track")
         stream = self._streams("audio")[0]
         if not (_has_codec(stream) and int(stream.get("sample_rate", 0)) and stream.get("channels")):
-            raise InputError(f"{self.path}: its sound cannot be decoded ({_codec(stream)}); convert it to WAV")
+            raise UnusableFile(f"{self.path}: its sound cannot be decoded ({_codec(stream)}); convert it to WAV")
         return stream
 
     def video_stream(self) -> dict[str, Any]:
         """The default moving pictures; InputError when there are none that ffmpeg can decode."""
         if not self._streams("video"):
             what = "has sound only" if self.has_audio else "has neither moving pictures nor sound"
-            raise InputError(f"{self.path}: {what}; give a video file")
+            raise UnusableFile(f"{self.path}: {what}; give a video file")
         stream = self._streams("video")[0]
         if not (_has_codec(stream) and "pix_fmt" in stream and stream.get("width") and stream.get("height")):
             why = f"its pictures cannot be decoded ({_codec(stream)})"
-            raise InputError(f"{self.path}: {why}; convert it to H.264, without copy protection")
+            raise UnusableFile(f"{self.path}: {why}; convert it to H.264, without copy protection")
         refuse_fast(self.path, nominal_rate(stream))
         return stream
 
@@ -91,10 +91,10 @@ def describe(path: Path) -> Description:
         found = json.loads(run(ffprobe_command(path, "-show_format", "-show_streams"), path, probing=True))
     except InputError as error:
         if unlisted := UNLISTED.search(str(error)):
-            raise InputError(f"{path}: {_unwanted(unlisted[1])}") from error
+            raise UnusableFile(f"{path}: {_unwanted(unlisted[1])}") from error
         if size := TOO_LARGE.search(str(error)):
             refuse_large(path, int(size[1]), int(size[2]))
-        raise InputError(f"{error}; this is no media file, or it is damaged or truncated: export it again") from error
+        raise UnusableFile(f"{error}; this is no media file, or it is damaged or truncated: export it again") from error
     refuse_unbounded(path, found["format"], found["streams"])
     return Description(path, found["format"], found["streams"])
 
@@ -103,17 +103,17 @@ def refuse_no_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file that holds something."""
     shown = os.fsencode(path).decode(errors="backslashreplace")
     if shown != str(path):
-        raise InputError(f"{shown}: its name is not UTF-8; rename it")
+        raise UnusableFile(f"{shown}: its name is not UTF-8; rename it")
     try:
         path.stat()
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
+        raise UnusableFile(f"{path}: no such file; check the path") from error
     except (OSError, ValueError) as error:  # such as a loop of links, or a name of 5,000 characters
-        raise InputError(f"{shown[:200]!r}: cannot be opened ({error}); check the path") from error
+        raise UnusableFile(f"{shown[:200]!r}: cannot be opened ({error}); check the path") from error
     if not path.is_file():
-        raise InputError(f"{path}: is not a file; give one video or audio file")
+        raise UnusableFile(f"{path}: is not a file; give one video or audio file")
     if not path.stat().st_size:
-        raise InputError(f"{path}: is empty (0 bytes); copy or export it again")
+        raise UnusableFile(f"{path}: is empty (0 bytes); copy or export it again")
 
 
 def _unwanted(demuxer: str) -> str:

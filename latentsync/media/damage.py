@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def refuse_incomplete(path: Path, found: Completeness, min_percent: int) -> None
         return
     remedy = f"copy or export it again, or take it as it is with a min_complete_percent below {min_percent}"
     if found.part * 100 < min_percent:
-        raise InputError(f"{path}: {found.why}, at least {min_percent} % must be there; {remedy}")
+        raise UnusableFile(f"{path}: {found.why}, at least {min_percent} % must be there; {remedy}")
     log.warning("%s: %s", path, found.why)
 
 

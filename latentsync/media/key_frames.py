@@ -11,7 +11,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 from latentsync.media.decode import MARGIN_SECONDS, reduced
 from latentsync.media.opening import open_media
 from latentsync.records import VideoInfo
@@ -53,7 +53,7 @@ def _samples(
                 shown = key.pts
                 rgb = _decoded(stream, key, before_turning, turns, rgb)
             if rgb is None:
-                raise InputError(f"{video.file.path}: no picture can be decoded; export it again")
+                raise UnusableFile(f"{video.file.path}: no picture can be decoded; export it again")
             yield rgb
 
 
@@ -63,7 +63,7 @@ def _opened(video: VideoInfo) -> Iterator[tuple[InputContainer, VideoStream]]:
         with open_media(video.file.path) as container:
             yield container, cast(VideoStream, container.streams[video.stream])
     except av.FFmpegError as error:
-        raise InputError(f"{video.file.path}: is damaged ({error}); copy or export it again") from error
+        raise UnusableFile(f"{video.file.path}: is damaged ({error}); copy or export it again") from error
 
 
 def _start(container: InputContainer) -> Fraction:

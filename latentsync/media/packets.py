@@ -7,7 +7,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 from latentsync.media.bounds import refuse_long
 from latentsync.media.container import Description
 from latentsync.media.damage import WHOLE, Completeness, of
@@ -48,7 +48,7 @@ def walk_packets(found: Description, stream: dict[str, Any]) -> Packets:
             clean = enters or _enters_cleanly(container, index, track.last_key or 0)
             start = Fraction(container.start_time or 0, av.time_base)
     except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{found.path}: is damaged or truncated ({error}); copy or export it again") from error
+        raise UnusableFile(f"{found.path}: is damaged or truncated ({error}); copy or export it again") from error
     unit = base.get(index, Fraction(0))
     refuse_long(found.path, track.end * unit - start)
     return Packets(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latentsync.errors import InputError
+from latentsync.errors import InputError, UnusableFile
 from latentsync.media.audio import FROM_ZERO
 from latentsync.media.bounds import refuse_odd_sound, refuse_timeline
 from latentsync.media.container import Description, describe, enterable, nominal_rate, rotation
@@ -82,7 +82,7 @@ def probe_audio(path: Path, min_complete_percent: int = MIN_COMPLETE_PERCENT) ->
     decoded = of(walked.count - lost_packets, walked.count, "packets of sound", "is damaged") if lost_packets else WHOLE
     refuse_incomplete(found.path, min(by_bytes(found.path), walked.complete, decoded), min_complete_percent)
     if not samples:
-        raise InputError(f"{path}: its sound cannot be decoded; it is damaged or copy-protected, export it again")
+        raise UnusableFile(f"{path}: its sound cannot be decoded; it is damaged or copy-protected, export it again")
     return AudioInfo(
         file=Artefact.of(found.path),
         stream=stream["index"],
@@ -104,14 +104,14 @@ def _read_tail(
         try:
             lines = run(command, path, probing=True).splitlines()
         except InputError as error:
-            raise InputError(f"{error}; the file is damaged or copy-protected, export it again") from error
+            raise UnusableFile(f"{error}; the file is damaged or copy-protected, export it again") from error
         header = dict(line.split(": ", 1) for line in lines if line.startswith("#"))
         rows = [line for line in lines if not line.startswith("#")]
         if rows:
             width, height = map(int, header["#dimensions 0"].split("x"))
             above, below = map(int, header["#sar 0"].split("/"))
             return width, height, Fraction(above or 1, below if above else 1), int(rows[-1].split(",")[2]) + 1
-    raise InputError(f"{path}: no picture can be decoded; it is damaged or copy-protected, export it again")
+    raise UnusableFile(f"{path}: no picture can be decoded; it is damaged or copy-protected, export it again")
 
 
 def _decode_sound(path: Path, index: int, channels: int) -> tuple[int, int]:
@@ -124,6 +124,6 @@ def _decode_sound(path: Path, index: int, channels: int) -> tuple[int, int]:
             peak = np.abs(np.frombuffer(chunk, np.float32)).max()
             if not peak <= MAX_PEAK:  # NaN is neither
                 what = f"its sound has samples of {peak:.6g} at {size / (4 * channels):.0f}, full scale is 1"
-                raise InputError(f"{path}: {what}; export it again, as 16-bit WAV")
+                raise UnusableFile(f"{path}: {what}; export it again, as 16-bit WAV")
         process.finish()
         return size // (4 * channels), process.damaged()

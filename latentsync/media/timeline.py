@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 from latentsync.records import AudioInfo, Record, VideoInfo
 
 IfAudioLonger = Literal["cut", "loop", "bounce", "hold"]
@@ -67,7 +67,7 @@ def plan_timeline(
     """
     voice = audio.frames(video.fps)
     if not voice:
-        raise InputError(
+        raise UnusableFile(
             f"{audio.file.path}: {audio.samples} samples at {audio.sample_rate_hz} Hz are less than one frame "
             f"at {video.fps} frames/s; give a longer voice"
         )

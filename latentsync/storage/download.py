@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from latentsync.errors import InputError, TransientError
+from latentsync.errors import InputError, TransientError, UnusableFile
 from latentsync.records import Artefact
 from latentsync.storage import fs, locks, web
 from latentsync.storage.atomic import WORK, explained, private_folder, take_place
@@ -37,7 +37,7 @@ def download(url: str, path: Path, limits: UrlLimits = UrlLimits(), state: dict[
     """
     state = fs.mark(url, limits) if state is None else state
     if not state:
-        raise InputError(f"{shown(url)}: no such file; check the address")
+        raise UnusableFile(f"{shown(url)}: no such file; check the address")
     size = int(state["size"]) if "size" in state else None
     key = hashlib.sha256(repr((url, sorted(state.items()))).encode()).hexdigest()[:8]
     part = path.with_name(f".{path.name}.{key}.part{path.suffix}")  # a name that a sweep knows

@@ -22,6 +22,7 @@ from rich.table import Table
 from tests.e2e.installation import CPU_WORKERS, SEGMENTS, Installation
 from tests.e2e.ledger import made_by
 from tests.e2e.media import decoded_digest
+from tests.e2e.night import killed_batch
 from tests.e2e.services import BIN, answers, ffmpegs_about, flow_process, free_port, kill, wait_until
 from tests.e2e.sigterm import sigterm
 from tests.e2e.watching import watch
@@ -235,6 +236,7 @@ SCENES: dict[str, Callable[[Installation], str]] = {
     "SIGTERM the worker, not given back": partial(sigterm, output="worker-2.mp4", told=("worker",), given_back=False),
     "SIGTERM the flow, not given back": partial(sigterm, output="flow-2.mp4", told=("flow",), given_back=False),
     "SIGTERM both, not given back": partial(sigterm, output="both-2.mp4", told=("worker", "flow"), given_back=False),
+    "kill -9 a batch": killed_batch,
     "kill -9 the server": killed_server,
     "one GPU, two jobs": two_jobs_on_one_gpu,
     "cron": cron_schedule,

@@ -15,11 +15,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterExpectedStartTime,
     FlowRunFilterId,
     FlowRunFilterName,
+    FlowRunFilterParentFlowRunId,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.client.schemas.sorting import TaskRunSort
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.states import AwaitingRetry, Cancelling
 from prefect.types import DateTime
 
@@ -85,6 +86,18 @@ class Runs:
         state = self.read(run).state
         assert state
         return state
+
+    def children(self, run: UUID) -> list[UUID]:
+        """The runs that a run has called, in order."""
+        mine = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run]))
+        found = self.client.read_flow_runs(flow_run_filter=mine, sort=FlowRunSort.START_TIME_ASC)
+        return [child.id for child in found]
+
+    def places_taken(self, deployment: str) -> int:
+        """Of those that the concurrency limit of a deployment has."""
+        limit = self.client.read_deployment_by_name(deployment).global_concurrency_limit
+        assert limit
+        return limit.active_slots
 
     def states(self, run: UUID) -> list[State]:
         """All states that the run has been in, in order."""

@@ -27,6 +27,7 @@ def sigterm(site: Installation, output: str, told: tuple[str, ...], given_back: 
     _, alive = psutil.wait_procs([*{processes["flow"], *(processes[name] for name in told)}], END_SECONDS)
     assert not alive, f"{alive} live {END_SECONDS} s after SIGTERM"
     ended = (datetime.now(UTC) - began).total_seconds()
+    assert not site.runs.places_taken("lipsync/lipsync"), "the next job would wait for this one's place"
     before = made_by(site.work, run)
     if "worker" in told:
         site.services.stop("worker")

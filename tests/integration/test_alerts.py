@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -13,6 +14,8 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import State, StateType
+from prefect.events.schemas.events import Event, Resource
+from prefect.flow_engine import FlowRunEngine
 from prefect.states import AwaitingRetry, Completed, Crashed, Failed, Pending, Running, Scheduled
 from prefect.types import DateTime
 
@@ -72,9 +75,30 @@ class Site:
         wanted = {"filter": {"id": {"id": [str(event)]}}}
         return bool(self.client._client.post("/events/filter", json=wanted).raise_for_status().json()["events"])
 
+    def state(self, run: UUID) -> State:
+        state = self.client.read_flow_run(run).state
+        assert state
+        return state
+
+    def crashed_at(self, run: UUID) -> datetime:
+        """When a run was declared dead, whatever became of it then; waits for it."""
+
+        def crashes() -> list[State]:
+            return [state for state in self.client.read_flow_run_states(run) if state.is_crashed()]
+
+        wait_until(crashes, f"run {run} is declared dead", 90)
+        return crashes()[0].timestamp
+
+    def beat(self, run: UUID) -> None:
+        """As Prefect's engine does for the run of a deployment, or of none."""
+        engine = FlowRunEngine(flow=lipsync, flow_run=self.client.read_flow_run(run))
+        resource, related = engine._build_heartbeat_event_template()
+        event = Event(event="prefect.flow-run.heartbeat", resource=Resource(resource), related=related)
+        self.client._client.post("/events", json=[event.model_dump(mode="json")]).raise_for_status()
+
     def is_queued_again(self, run: UUID) -> None:
         """Wait until the automation has put a run into its queue again."""
-        wait_until(lambda: self.client.read_flow_run(run).state_name == "AwaitingRetry", "the run is queued again", 60)
+        wait_until(lambda: self.state(run).name == "AwaitingRetry", "the run is queued again", 60)
 
     def was_told(self, run: UUID) -> bool:
         return str(run) in [told.get("run_id") for told in self.hook.told]
@@ -132,6 +156,14 @@ def test_a_crashed_run_runs_again_twice_and_nobody_is_woken_before_the_third_cra
 def test_a_run_that_crashes_right_after_a_retry_by_hand_runs_again(site: Site) -> None:
     run = site.run("dies-at-once", Running(), Crashed(), AwaitingRetry(), Running(), Crashed())
     site.is_queued_again(run)
+
+
+def test_a_run_whose_heart_has_stopped_is_crashed_soon_only_if_it_beats_often(site: Site) -> None:
+    of_deployment = site.run("stops-beating", Running())
+    of_command = site.client.create_flow_run(lipsync, parameters={"output": "out.mp4"}, state=Running()).id
+    for run in (of_deployment, of_command):
+        site.beat(run)
+    assert site.crashed_at(of_deployment) < site.crashed_at(of_command)
 
 
 def test_a_run_that_never_begins_is_crashed(site: Site) -> None:

@@ -8,11 +8,22 @@ import cv2
 import numpy as np
 import pytest
 from prefect import flow
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogWorker
+from prefect.states import Completed, Running
 
+from flows.observe.left_tasks import NOT_BEGUN, end_those_of_earlier_attempts
 from flows.observe.logs import set_up_logs
 from flows.observe.progress import listening
 from flows.observe.watch import Watch
@@ -22,8 +33,9 @@ from latentsync.records import Record, Segment
 from latentsync.settings import Settings
 from tasks.finish import Pictures
 from tasks.run import Run
-from tasks.stages import stage
+from tasks.stages import later, stage
 from tasks.work import Work
+from tests.e2e.services import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -151,3 +163,46 @@ def test_the_bars_of_the_command_line_go_on(prefect_server: None, tmp_path: Path
     with listening(heard.append):
         quiet()
     assert heard
+
+
+@stage("blend-{segment.index:03d}")
+def blend(work: Work, settings: Settings, segment: Segment, made: Made) -> Made:
+    return made
+
+
+def _tasks(client: SyncPrefectClient, run: UUID) -> list[TaskRun]:
+    return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
+
+
+def test_what_waited_for_a_failed_task_has_ended_and_its_name(
+    prefect_server: None, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    settings = Settings.model_validate({"run": {"work_dir": str(tmp_path), "retries": 0}})
+    ids = []
+
+    @flow(persist_result=False)
+    def failing() -> None:
+        with Run(settings) as run, Watch(run):
+            ids.append(UUID(run.id))
+            blend.submit(settings, SEGMENTS[1], later(generate.submit(settings, SEGMENTS[1])))
+            run.wait_for_all()
+
+    with pytest.raises(SegmentsFailed, match="this one cannot be made"):
+        failing()
+    wait_until(lambda: len(_tasks(client, ids[0])) == 2, "both tasks are written down")
+    ended = {task.name: task for task in _tasks(client, ids[0])}["blend-001"]
+    assert ended.state
+    assert (ended.state.name, ended.state.message) == ("Cancelled", NOT_BEGUN)
+    assert ended.end_time
+
+
+def test_tasks_of_a_dead_process_end_when_their_run_begins_again(client: SyncPrefectClient) -> None:
+    @flow
+    def dead() -> None: ...
+
+    run = client.create_flow_run(dead)
+    rendering = client.create_task_run(render.task(NO_CACHE), run.id, "0", state=Running())
+    done = client.create_task_run(render.task(NO_CACHE), run.id, "1", state=Completed())
+    end_those_of_earlier_attempts(client, run.id)
+    states = {task.id: task.state_name for task in _tasks(client, run.id)}
+    assert states == {rendering.id: "Crashed", done.id: "Completed"}

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
+from prefect.settings.models.flows import FlowsSettings
 from prefect.types import DateTime
 from prefect.utilities.importtools import import_object
 
@@ -136,7 +137,12 @@ def test_bad_values_are_refused_before_there_is_a_run(
 
 
 def test_the_dead_are_declared_after_three_heartbeats() -> None:
-    beat_seconds = int(DEPLOYMENTS[0]["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    ours = int(DEPLOYMENTS[0]["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    others = FlowsSettings.model_fields["heartbeat_frequency"].default
     automations = yaml.safe_load((ROOT / "deployments" / "automations.yaml").read_text())["automations"]
-    (automation,) = (each for each in automations if each["name"] == "dead runs are Crashed")
-    assert automation["trigger"]["within"] > 3 * beat_seconds
+    within = {each["name"]: each["trigger"].get("within", 0) for each in automations}
+    assert within["dead runs are Crashed"] > 3 * ours
+    assert within["other dead runs are Crashed"] > 3 * others
+    (trigger,) = (each["trigger"] for each in automations if each["name"] == "dead runs are Crashed")
+    flows = trigger["match_related"][1]["prefect.resource.name"]
+    assert {*flows} == {each["entrypoint"].rpartition(".")[2].replace("_", "-") for each in DEPLOYMENTS}

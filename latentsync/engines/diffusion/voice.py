@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from latentsync.engines.diffusion.mel import SAMPLE_RATE_HZ, Voice, log_mel, loudest
 from latentsync.engines.diffusion.spec import rows_heard
 from latentsync.engines.diffusion.whisper import inner_layers, load_whisper
-from latentsync.errors import InputError
+from latentsync.errors import UnusableFile
 
 if TYPE_CHECKING:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -57,7 +57,7 @@ def write_features(audio: Path, encoder: "WhisperEncoder", out: Path) -> VoiceFe
     voice = Voice(audio)
     rows = voice.mel_frames // 2
     if rows == 0:
-        raise InputError(f"{audio} has {voice.samples} samples; a voice needs at least 320 (20 ms)")
+        raise UnusableFile(f"{audio} has {voice.samples} samples; a voice needs at least 320 (20 ms)")
     config = encoder.config
     shape = (rows, config.encoder_layers + 1, config.d_model)
     with open(out, "wb") as file:  # written in order, not through a map: a map would stay resident
