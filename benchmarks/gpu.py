@@ -1,6 +1,6 @@
-"""What the LatentSync engine does on this GPU with random full-size weights: precision, ladder, flat memory.
+"""What the LatentSync engine does on this GPU with random full-size weights.
 
-Usage: python benchmarks/gpu.py [precision] [ladder] [jobs]   (all without arguments)
+Usage: python benchmarks/gpu.py [speed] [segments] [precision] [ladder] [jobs]   (all without arguments)
 """
 
 import gc
@@ -10,6 +10,8 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,19 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from flows.cli.bench_clip import FPS, BenchClip, random_voice
+from flows.cli.bench_clip import FPS, BenchClip, PathSpeed, measure_path, random_voice
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.diffusion.random_weights import random_unet, random_vae
-from latentsync.engines.diffusion.spec import LATENTSYNC, LatentSyncSettings
+from latentsync.engines.diffusion.spec import LATENTSYNC, QUALITIES, LatentSyncSettings
 from latentsync.engines.keep_mask import keep_mask
-from latentsync.engines.protocol import WINDOW_FRAMES
+from latentsync.engines.protocol import WINDOW_FRAMES, Session
 from latentsync.segments.faces import generate_faces
 
 GIB = 2**30
 CAPS_GIB = (20, 16, 12, 8)
 JOBS = 20
+RUNS, SPEED_WINDOWS = 3, 8
+SEGMENTED_FRAMES, SEGMENT_FRAMES = 4 * WINDOW_FRAMES + 7, (20, 45)
 RESOLUTION_PX = 512
 SETTINGS: dict[str, dict[str, Any]] = {
     "float16": {"dtype": "float16"},
@@ -38,6 +42,43 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "guidance in the first 60 %": {"guidance_end": 0.6},
     "10 steps of dpm": {"scheduler": "dpm", "steps": 10},
 }
+
+
+def speed() -> None:
+    """Frames per second of the whole path, several runs of each quality."""
+    for quality in QUALITIES:
+        engine = LatentSyncEngine.random(LatentSyncSettings.model_validate({"quality": quality}))
+        with _job(engine, (SPEED_WINDOWS + 3) * WINDOW_FRAMES) as (clip, session):
+            runs = [measure_path(clip, session, engine, 2 * WINDOW_FRAMES) for _ in range(RUNS)]
+        figures = "  ".join(f"{run.frames_per_second:6.2f}" for run in runs)
+        print(f"{quality:10}{figures} frames/s, {_median(runs):.1f} ms a window", flush=True)
+
+
+def _median(runs: list[PathSpeed]) -> float:
+    return float(np.median([run.window_ms for run in runs]))
+
+
+def segments() -> None:
+    """Whether a clip made in segments of any length is the clip made at once, bit for bit."""
+    for quality, batch in (("exact", 1), ("fast", 1), ("fast", 2)):
+        engine = LatentSyncEngine.random(
+            LatentSyncSettings.model_validate({"quality": quality, "windows_per_batch": batch})
+        )
+        with _job(engine, SEGMENTED_FRAMES) as (clip, session):
+            whole = _faces(clip, session, batch, SEGMENTED_FRAMES)
+            for length in SEGMENT_FRAMES:
+                parted = _faces(clip, session, batch, length)
+                equal = "equal, bit for bit" if np.array_equal(whole, parted) else "DIFFERENT"
+                print(f"{quality}, batches of {batch}: segments of {length:3} frames and the whole are {equal}")
+
+
+def _faces(clip: BenchClip, session: Session, windows_per_batch: int, length: int) -> np.ndarray:
+    """All faces of the clip, made in segments of ``length`` frames."""
+    made: list[np.ndarray] = []
+    for start in range(0, clip.frames, length):
+        end = min(start + length, clip.frames)
+        made += generate_faces(clip.source(), session, start, end, windows_per_batch)
+    return np.stack(made)
 
 
 def precision() -> None:
@@ -111,14 +152,20 @@ def jobs() -> None:
 
 def _run_job(engine: LatentSyncEngine, frames: int) -> tuple[int, float]:
     """Generate a clip of its own; frames made and seconds."""
+    with _job(engine, frames) as (clip, session):
+        began = time.perf_counter()
+        made = sum(1 for _ in generate_faces(clip.source(), session, 0, frames, engine.windows_per_batch))
+        return made, time.perf_counter() - began
+
+
+@contextmanager
+def _job(engine: LatentSyncEngine, frames: int) -> Iterator[tuple[BenchClip, Session]]:
+    """A clip, and the engine bound to a voice for it."""
     with tempfile.TemporaryDirectory() as folder:
         clip = BenchClip(Path(folder), frames, engine.resolution_px, LATENTSYNC.alignment)
         voice = Path(folder) / "voice.npy"
         random_voice(engine, frames, voice)
-        session = engine.session(voice, FPS, clip.context())
-        began = time.perf_counter()
-        made = sum(1 for _ in generate_faces(clip.source(), session, 0, frames, engine.windows_per_batch))
-        return made, time.perf_counter() - began
+        yield clip, engine.session(voice, FPS, clip.context())
 
 
 def _resident_mib() -> float:
@@ -133,7 +180,7 @@ def _release() -> None:
 
 
 if __name__ == "__main__":
-    parts = {"precision": precision, "ladder": ladder, "jobs": jobs}
+    parts = {"speed": speed, "segments": segments, "precision": precision, "ladder": ladder, "jobs": jobs}
     for name in sys.argv[1:] or parts:
         parts[name]()
         _release()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.bench_clip import FPS, BenchClip, measure_path, random_voice, time_frames
-from flows.cli.bench_diffusion import gpu_busy_percent, measure_parts
+from flows.cli.bench_diffusion import busy_percent, gpu_busy, measure_parts, steady
 from flows.cli.options import with_settings
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.protocol import WINDOW_FRAMES, Engine
@@ -24,7 +24,7 @@ from latentsync.group import Group
 from latentsync.settings import Settings
 
 Column = dict[str, float | str]
-BUSY_WINDOWS = 6  # enough for its share; a profile of more takes minutes to read
+BUSY_BATCHES = 6  # enough for its share; a profile of more takes minutes to read
 
 
 @with_settings("engine")
@@ -51,14 +51,15 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Col
     """Figures by name: whole path, parts, memory; kept for `lipsync plan`. ``random_weights`` need no files."""
     random = settings.spec.load_random if random_weights else None
     engine = random(settings.own, 0) if random else load_engine(settings)
-    warm_up = 2 * engine.windows_per_batch
-    frames = WINDOW_FRAMES * (windows + warm_up)
+    batch_frames = engine.windows_per_batch * WINDOW_FRAMES
+    warm_up = 2 * batch_frames
+    frames = warm_up + WINDOW_FRAMES * windows + batch_frames
     with tempfile.TemporaryDirectory() as folder:
         clip = BenchClip(Path(folder), frames, engine.resolution_px, settings.spec.alignment)
         voice = Path(folder) / "voice.npy"
         random_voice(engine, frames, voice)
         session = engine.session(voice, FPS, clip.context())
-        speed = measure_path(clip, session, engine, warm_up * WINDOW_FRAMES)
+        speed = measure_path(clip, session, engine, warm_up)
         found: Column = {
             "engine": f"{settings.name}, {engine.resolution_px} px, batches of {engine.windows_per_batch}",
             "device": _device(engine),
@@ -68,9 +69,9 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Col
             **{f"{name} on the CPU, ms/frame": ms for name, ms in time_frames(clip).items()},
         }
         if isinstance(engine, LatentSyncEngine) and engine.device.type == "cuda":
-            found["GPU busy, %"] = gpu_busy_percent(
-                lambda: measure_path(clip.first(BUSY_WINDOWS), session, engine, WINDOW_FRAMES)
-            )
+            short = clip.first(BUSY_BATCHES * engine.windows_per_batch)
+            spans = gpu_busy(lambda: measure_path(short, session, engine, batch_frames))
+            found["GPU busy, %"] = busy_percent(steady(spans))
     if isinstance(engine, LatentSyncEngine):
         found |= measure_parts(engine)
     keep_figure(settings, BenchFigure(_device(engine), speed.window_ms / 1000, speed.first_window_seconds, _gpu_mib()))

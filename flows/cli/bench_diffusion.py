@@ -1,6 +1,7 @@
 """Where a window's time goes in the LatentSync engine, and how much of the card it uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,18 +37,38 @@ def measure_parts(engine: LatentSyncEngine) -> dict[str, float]:
     return found
 
 
-def gpu_busy_percent(work: Callable[[], object]) -> float:
-    """Share of the time between its first and last kernel in which ``work`` keeps the GPU busy."""
+class Busy(NamedTuple):
+    """One kernel or copy on the GPU."""
+
+    start_ns: int
+    end_ns: int
+    name: str
+
+
+def gpu_busy(work: Callable[[], object]) -> list[Busy]:
+    """All that the GPU does for ``work``, in order of the start."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         work()
         torch.cuda.synchronize()
-    results = profile.profiler.kineto_results.events()  # type: ignore[union-attr]
-    spans = [(event.start_ns(), event.end_ns()) for event in results if "CUDA" in str(event.device_type())]
-    busy, reached = 0, min(start for start, _ in spans)
-    for start, end in sorted(spans):
+    events = profile.profiler.kineto_results.events()  # type: ignore[union-attr]
+    return sorted(
+        Busy(event.start_ns(), event.end_ns(), event.name()) for event in events if "CUDA" in str(event.device_type())
+    )
+
+
+def steady(spans: Sequence[Busy]) -> list[Busy]:
+    """From the moment the first window has arrived to the arrival of the last."""
+    arrived = [span.end_ns for span in spans if "DtoH" in span.name]
+    return [span for span in spans if arrived[0] <= span.start_ns < arrived[-1]]
+
+
+def busy_percent(spans: Sequence[Busy]) -> float:
+    """Share of the time between the start of the first and the end of the last in which any of them runs."""
+    busy, reached = 0, spans[0].start_ns
+    for start, end, _ in spans:
         busy += max(end - max(start, reached), 0)
         reached = max(reached, end)
-    return 100 * busy / (reached - min(start for start, _ in spans))
+    return 100 * busy / (reached - spans[0].start_ns)
 
 
 def gemm_tflops(device: torch.device, dtype: torch.dtype) -> float:

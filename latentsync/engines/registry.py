@@ -109,9 +109,11 @@ def _identity(settings: EngineSettings, without: frozenset[str]) -> dict[str, ob
 
 
 def _content(value: object) -> object:
-    """A setting as it is, but of a file or folder what is in it."""
+    """A setting as it is, but of a file or folder what is in it; what is hidden in a folder is not part of it."""
     if not isinstance(value, Path):
         return value
     files = sorted(path for path in value.rglob("*") if path.is_file()) if value.is_dir() else [value]
-    lines = [f"{path.relative_to(value)} {file_sha256(path)}\n" for path in files]
+    named = {path.relative_to(value): path for path in files}
+    shown = [name for name in named if not any(part.startswith(".") for part in name.parts)]
+    lines = [f"{name} {file_sha256(named[name])}\n" for name in shown]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

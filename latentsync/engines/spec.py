@@ -28,6 +28,7 @@ class EngineSpec(Generic[Own]):
     load: Callable[[Own, int], Engine]  # on the GPU of this index, if it uses one
     load_random: Callable[[Own, int], Engine] | None = None  # without files, for measurements; None: ``load``
     check: Callable[[Own], None] = lambda own: None  # WeightsError when files are not whole
+    prepare: Callable[[Own], Path | None] = lambda own: None  # makes a file once that later loads are quicker with
     fetch: Callable[[Path], None] | None = None  # downloads its weights into a folder; None: it has none to fetch
     uses_gpu: Callable[[Own], bool] = lambda own: False  # while it generates
     # Each face depends on its own frame alone and takes less than decoding that frame again: made while rendering, on

@@ -4,6 +4,7 @@
     DIR/whisper/tiny.pt              OpenAI's file, or DIR/whisper/ a transformers folder
     DIR/vae/                         diffusers folder of stabilityai/sd-vae-ft-mse
     DIR/weights.json                 {"resolution_px": 512}; "unet": {...} for other than published sizes
+    DIR/.converted/                  what ``converted`` keeps
 
 LatentSync 1.5 (256 px) and 1.6 (512 px) have the same tensors, so the resolution that the weights were
 made for is written beside them (by ``download.fetch``, which knows the repository, or by its owner).
@@ -118,17 +119,20 @@ def check(folder: Path) -> list[str]:
     return [*dict.fromkeys(_findings(folder))]
 
 
-def convert(folder: Path, out: Path, dtype: torch.dtype = torch.float16) -> str:
+def convert(
+    folder: Path, out: Path, dtype: torch.dtype = torch.float16, more_metadata: Mapping[str, str] | None = None
+) -> str:
     """Write the UNet of ``folder`` as .safetensors in ``dtype``, tensor by tensor; returns its sha256.
 
-    The resolution goes into the file's metadata. Raises ``WeightsError`` when the weights are not whole.
+    The resolution and ``more_metadata`` go into the file's metadata. Raises ``WeightsError`` when the weights are not
+    whole, ``InputError`` for a path that cannot be written to, ``TransientError`` when the disk is full.
     """
     source = unet_file(folder)
     tensors = _unet_tensors(source)
     expected = _unet_on_meta(unet_config(folder)).state_dict()
     if findings := mismatches(expected, tensors):
         raise WeightsError(f"{source} does not fit this model: {'; '.join(findings)}")
-    metadata = {"format": "pt", "resolution_px": str(resolution_of(folder))}
+    metadata = {"format": "pt", "resolution_px": str(resolution_of(folder)), **(more_metadata or {})}
     ordered = {name: tensors[name] for name in expected}
     return write_safetensors(out, ordered, source, dtype, metadata)
 

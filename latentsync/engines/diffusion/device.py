@@ -1,8 +1,13 @@
 """Where the networks run, and in which number format."""
 
+import os
+
 import torch
 
 from latentsync.errors import InputError
+
+# Without a workspace cuBLAS takes kernels as fast (H200) that need none of it cleared before each product: no gaps.
+WITHOUT_WORKSPACE = {"CUBLAS_WORKSPACE_CONFIG": ":0:0", "CUBLASLT_WORKSPACE_SIZE": "0"}
 
 
 def pick_device(name: str, gpu: int = 0) -> torch.device:
@@ -17,6 +22,8 @@ def pick_device(name: str, gpu: int = 0) -> torch.device:
         )
     if gpu >= torch.cuda.device_count():
         raise InputError(f"there is no GPU {gpu}: {torch.cuda.device_count()} CUDA GPUs are visible")
+    for name, value in WITHOUT_WORKSPACE.items():
+        os.environ.setdefault(name, value)  # torch looks at its first product
     return torch.device("cuda", gpu)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from latentsync.engines.diffusion import checkpoints, fused
 from latentsync.engines.diffusion.codec import DiffusersVae, FaceCodec
+from latentsync.engines.diffusion.converted import quickest_file
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.diffusion.random_weights import Size, random_unet, random_vae, random_whisper
@@ -109,7 +110,9 @@ def published_networks(weights: Path, place: Place) -> Networks:
     unet, whisper = checkpoints.unet_file(weights), checkpoints.whisper_weights(weights)
     config, vae = checkpoints.unet_config(weights), checkpoints.vae_file(weights / "vae").parent
     makers = NetworkMakers(
-        unet=lambda device, dtype: checkpoints.load_unet(unet, config, device=device, dtype=dtype),
+        unet=lambda device, dtype: checkpoints.load_unet(
+            quickest_file(unet, dtype), config, device=device, dtype=dtype
+        ),
         vae=lambda device, dtype: checkpoints.load_vae(vae, device=device, dtype=dtype),
         whisper=lambda device: load_whisper(whisper, device),
     )

@@ -132,8 +132,10 @@ def _spec(name: str, release: ReleaseName, made_for_px: int | None = None) -> En
         load=load,
         load_random=load_random,
         check=_check,
+        prepare=_prepare,
         fetch=fetch,
         uses_gpu=lambda settings: settings.device != "cpu",
+        version=2,
         libraries=("torch", "diffusers", "transformers", "numpy", "opencv-contrib-python"),
         where_or_how_fast=WHERE_OR_HOW_FAST,
         after_voice=AFTER_VOICE,
@@ -145,6 +147,13 @@ def _check(settings: LatentSyncSettings) -> None:
 
     if findings := check(weights_folder(settings)):
         raise WeightsError("; ".join(findings))
+
+
+def _prepare(settings: LatentSyncSettings) -> Path | None:
+    from latentsync.engines.diffusion.converted import convert_once
+    from latentsync.engines.diffusion.device import pick_device, pick_dtype
+
+    return convert_once(weights_folder(settings), pick_dtype(settings.dtype, pick_device(settings.device)))
 
 
 LATENTSYNC = _spec("latentsync", "ByteDance/LatentSync-1.6")

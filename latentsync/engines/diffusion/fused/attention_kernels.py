@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-FRAMES = 16  # rows of a temporal tile per position; a shorter window leaves some unused
+FRAMES = 16  # rows of a temporal tile; a shorter window leaves some unused
 QUERIES = 128  # of a cross-attention tile
 
 
@@ -20,23 +20,18 @@ def _softmax_product(scores, v):
 
 @triton.jit(do_not_specialize=["positions", "frames"])
 def _temporal(qkv, out, positions, frames, heads, channels, scale, HEAD: tl.constexpr, WIDTH: tl.constexpr,
-              TOGETHER: tl.constexpr, FRAMES: tl.constexpr):  # fmt: skip
+              FRAMES: tl.constexpr):  # fmt: skip
     program = tl.program_id(0)
-    head, groups = program % heads, tl.cdiv(positions, TOGETHER)
-    row = tl.arange(0, TOGETHER * FRAMES)
-    place, frame = program // heads % groups * TOGETHER + row // FRAMES, row % FRAMES
-    valid = (frame < frames) & (place < positions)
-    at = ((program // (heads * groups)).to(tl.int64) * frames + frame) * positions + place
-    d = tl.arange(0, WIDTH)
-    mine = valid[:, None] & (d < HEAD)[None, :]
+    head, place = program % heads, program // heads % positions
+    frame, d = tl.arange(0, FRAMES), tl.arange(0, WIDTH)
+    at = ((program // (heads * positions)).to(tl.int64) * frames + frame) * positions + place
+    mine = (frame < frames)[:, None] & (d < HEAD)[None, :]
     source = qkv + at[:, None] * 3 * channels + head * HEAD + d[None, :]
     q = tl.load(source, mask=mine, other=0)
     k = tl.load(source + channels, mask=mine, other=0)
     v = tl.load(source + 2 * channels, mask=mine, other=0)
-    same = (row // FRAMES)[:, None] == (row // FRAMES)[None, :]
     scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
-    scores = tl.where(same & (frame < frames)[None, :], scores, float("-inf"))
-    result = _softmax_product(scores, v)
+    result = _softmax_product(tl.where((frame < frames)[None, :], scores, float("-inf")), v)
     tl.store(out + at[:, None] * channels + head * HEAD + d[None, :], result.to(out.dtype.element_ty), mask=mine)
 
 
@@ -62,10 +57,9 @@ def _cross(q, kv, out, positions, tokens, heads, channels, image_stride, token_s
 def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:
     images, positions, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     out = qkv.new_empty(images, positions, channels)
-    together = 2 if positions > 64 else 1
-    _temporal[(images // frames * triton.cdiv(positions, together) * heads,)](
+    _temporal[(images // frames * positions * heads,)](
         qkv, out, positions, frames, heads, channels, _scale(channels // heads), HEAD=channels // heads,
-        WIDTH=_width(channels // heads), TOGETHER=together, FRAMES=FRAMES, num_warps=2,
+        WIDTH=_width(channels // heads), FRAMES=FRAMES, num_warps=1,
     )  # fmt: skip
     return out
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-WIDEST_FUSED = 640  # channels; above, cuBLAS and a pass over its result are faster (H100)
 TILE_M, TILE_N, TILE_K, TOGETHER = 128, 64, 64, 8
 BLOCK = 1024  # numbers of a row that one program of `_gate` takes
 HOPPER = 9  # the first that copies tiles by itself (TMA)
@@ -36,15 +35,12 @@ def _product(x, weight, bias, out, rows, hidden, stride, CHANNELS: tl.constexpr,
     first = program // (TOGETHER * wide) * TOGETHER  # tiles of rows that go through the weights together
     beside, place = tl.minimum(tl.cdiv(rows, TILE_M) - first, TOGETHER), program % (TOGETHER * wide)
     m, n = (first + place % beside) * TILE_M, place // beside * TILE_N
-    value = tl.zeros([TILE_M, TILE_N], tl.float32)
-    gate = tl.zeros([TILE_M, TILE_N], tl.float32)
+    pairs = tl.zeros([TILE_M, 2 * TILE_N], tl.float32)
     for k in range(0, CHANNELS, TILE_K):
-        tile = x.load([m, k])
-        value = tl.dot(tile, weight.load([n, k]).T, value)
-        gate = tl.dot(tile, weight.load([hidden + n, k]).T, gate)
+        pairs = tl.dot(x.load([m, k]), weight.load([2 * n, k]).T, pairs)
+    pairs += tl.load(bias + 2 * n + tl.arange(0, 2 * TILE_N))[None, :]
+    value, gate = tl.split(tl.reshape(pairs, (TILE_M, TILE_N, 2)))
     row, column = m + tl.arange(0, TILE_M), n + tl.arange(0, TILE_N)
-    value += tl.load(bias + column)[None, :]
-    gate += tl.load(bias + hidden + column)[None, :]
     at = row.to(tl.int64)[:, None] * stride + column[None, :]
     tl.store(out + at, _gated(value, gate).to(out.dtype.element_ty), mask=(row < rows)[:, None])
 
@@ -52,29 +48,28 @@ def _product(x, weight, bias, out, rows, hidden, stride, CHANNELS: tl.constexpr,
 @triton.jit
 def _gate(x, out, hidden, stride, BLOCK: tl.constexpr):
     program, blocks = tl.program_id(0), tl.cdiv(hidden, BLOCK)
-    c, row = program % blocks * BLOCK + tl.arange(0, BLOCK), (program // blocks).to(tl.int64)
-    inside = c < hidden
-    value = tl.load(x + row * 2 * hidden + c, mask=inside, other=0).to(tl.float32)
-    gate = tl.load(x + row * 2 * hidden + hidden + c, mask=inside, other=0).to(tl.float32)
-    tl.store(out + row * stride + c, _gated(value, gate).to(out.dtype.element_ty), mask=inside)
+    start, row = program % blocks * BLOCK, (program // blocks).to(tl.int64)
+    pair, c = 2 * start + tl.arange(0, 2 * BLOCK), start + tl.arange(0, BLOCK)
+    pairs = tl.load(x + row * 2 * hidden + pair, mask=pair < 2 * hidden, other=0).to(tl.float32)
+    value, gate = tl.split(tl.reshape(pairs, (BLOCK, 2)))
+    tl.store(out + row * stride + c, _gated(value, gate).to(out.dtype.element_ty), mask=c < hidden)
 
 
 def geglu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-    whole = x.shape[1] <= WIDEST_FUSED and _copies_tiles(x.device)
-    (_in_one if whole else _in_two)(x, weight, bias, out, len(weight) // 2)
+    (_in_one if _copies_tiles(x.device) else _in_two)(x, weight, bias, out)
 
 
-def _in_one(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, hidden: int) -> None:
-    rows, channels = x.shape
+def _in_one(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    rows, channels, hidden = *x.shape, out.shape[1]
     _product[(triton.cdiv(rows, TILE_M) * (hidden // TILE_N),)](
-        TensorDescriptor.from_tensor(x, [TILE_M, TILE_K]), TensorDescriptor.from_tensor(weight, [TILE_N, TILE_K]),
+        TensorDescriptor.from_tensor(x, [TILE_M, TILE_K]), TensorDescriptor.from_tensor(weight, [2 * TILE_N, TILE_K]),
         bias, out, rows, hidden, out.stride(0), CHANNELS=channels, TILE_M=TILE_M, TILE_N=TILE_N, TILE_K=TILE_K,
-        TOGETHER=TOGETHER, num_warps=4, num_stages=3,
+        TOGETHER=TOGETHER, num_warps=8, num_stages=3,
     )  # fmt: skip
 
 
-def _in_two(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, hidden: int) -> None:
-    product = F.linear(x, weight, bias)
+def _in_two(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    product, hidden = F.linear(x, weight, bias), out.shape[1]
     blocks = triton.cdiv(hidden, BLOCK)
     _gate[(len(x) * blocks,)](product, out, hidden, out.stride(0), BLOCK=BLOCK, num_warps=4)
 

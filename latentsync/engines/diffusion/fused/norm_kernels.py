@@ -10,6 +10,7 @@ from torch import Tensor
 
 from latentsync.engines.diffusion.fused.twins import TILE_ROWS
 
+ROWS = 32  # that a program of `normalise` takes
 FEW, AT_ONCE = 32, 8192  # tiles, or else sums, that a program of `affine` looks at together
 
 
@@ -137,7 +138,7 @@ def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) ->
     found = torch.empty(images, tiles, 2, channels, dtype=torch.float32, device=x.device)
     _moments[(images * tiles * (channels // block),)](
         x, x if add is None else add, found if bias is None else bias, found, positions, channels,
-        int(add is not None), int(bias is not None), TILE=TILE_ROWS, BLOCK=block, num_warps=8,
+        int(add is not None), int(bias is not None), TILE=TILE_ROWS, BLOCK=block, num_warps=2,
     )  # fmt: skip
     return found
 
@@ -173,9 +174,9 @@ def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Te
     second_channels = second.shape[-1] if len(maps) > 1 else 0
     channels, block = first_channels + second_channels, _block(first_channels, second_channels)
     out = first.new_empty(images, positions, channels)
-    _normalise[(images * triton.cdiv(positions, TILE_ROWS) * (channels // block),)](
+    _normalise[(images * triton.cdiv(positions, ROWS) * (channels // block),)](
         first, second, scales, out, first_channels, second_channels, positions, frames, int(silu),
-        ROWS=TILE_ROWS, BLOCK=block, num_warps=8,
+        ROWS=ROWS, BLOCK=block, num_warps=4,
     )  # fmt: skip
     return out
 
@@ -184,10 +185,10 @@ def layer_norm(x: Tensor, pending: Tensor, weight: Tensor, bias: Tensor, positio
     rows, channels = x.shape
     out = x.new_empty(rows, channels)
     width = triton.next_power_of_2(channels)
-    together = max(1, 4096 // width)
+    together = max(2, 2048 // width)
     _layer_norm[(triton.cdiv(rows, together),)](
         x, pending, weight, bias, out, rows, x.stride(0), positions, len(bias),
-        CHANNELS=channels, WIDTH=width, ROWS=together, num_warps=8 if width > 512 else 4,
+        CHANNELS=channels, WIDTH=width, ROWS=together, num_warps=1,
     )  # fmt: skip
     return out
 

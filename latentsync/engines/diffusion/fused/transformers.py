@@ -31,7 +31,7 @@ class _Frame:
         """Pack what follows the attentions; ``out_bias`` stays to be added to the result."""
         up, _, down = feed_forward.net
         self._ff_norm = RowNorm(self._ops, norm, self._pending)
-        self._up = up.proj.weight, up.proj.bias
+        self._up = [torch.stack(part.chunk(2), 1).flatten(0, 1) for part in (up.proj.weight, up.proj.bias)]  # in pairs
         outer = self._proj_out.float()
         self._out = torch.cat([outer @ down.weight.float(), outer], 1).to(self._proj_out.dtype)
         self.out_bias = outer @ (self._pending + down.bias.float()) + bias.float()

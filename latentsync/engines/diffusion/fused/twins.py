@@ -77,8 +77,8 @@ def layer_norm(x: Tensor, pending: Tensor, weight: Tensor, bias: Tensor, positio
 
 
 def geglu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-    """``value * gelu(gate)`` of the two halves of ``x @ weight.T + bias`` into the rows of ``out`` (M, hidden)."""
-    value, gate = F.linear(x, weight, bias).float().chunk(2, dim=-1)
+    """``value * gelu(gate)`` of the pairs in ``x @ weight.T + bias`` (M, 2 * hidden) into ``out`` (M, hidden)."""
+    value, gate = F.linear(x, weight, bias).float().unflatten(-1, (-1, 2)).unbind(-1)
     out.copy_(value * F.gelu(gate))
 
 

@@ -1,0 +1,129 @@
+"""Seconds from the start of a process to its first window on this GPU, with random weights in the published form.
+
+Usage: python benchmarks/gpu_start.py [--scratch DIR]   (5.5 GB are written there)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RESOLUTION_PX = 512
+WHISPER_NAMES = {  # transformers' names -> OpenAI's, in this order
+    "embed_positions.weight": "positional_embedding",
+    "layers.": "blocks.",
+    "self_attn_layer_norm.": "attn_ln.",
+    "final_layer_norm.": "mlp_ln.",
+    "layer_norm.": "ln_post.",
+    "self_attn.q_proj.": "attn.query.",
+    "self_attn.k_proj.": "attn.key.",
+    "self_attn.v_proj.": "attn.value.",
+    "self_attn.out_proj.": "attn.out.",
+    "fc1.": "mlp.0.",
+    "fc2.": "mlp.2.",
+}
+
+
+def first_window(folder: Path, began: float) -> None:
+    """Make one window as a job does: imports, voice, networks, faces; print when each was done.
+
+    Where ``folder`` is missing, the weights are made on the GPU.
+    """
+    from flows.cli.bench_clip import FPS, BenchClip, random_voice
+    from latentsync.engines.diffusion.engine import LatentSyncEngine
+    from latentsync.engines.diffusion.spec import LATENTSYNC, LatentSyncSettings
+    from latentsync.segments.faces import generate_faces
+
+    done = {"imports": time.time() - began}
+    settings = LatentSyncSettings(weights=folder)
+    engine = (
+        LatentSyncEngine.load(settings, resolution_px=RESOLUTION_PX)
+        if folder.exists()
+        else LatentSyncEngine.random(settings)
+    )
+    with tempfile.TemporaryDirectory() as name:
+        clip = BenchClip(Path(name), 16, engine.resolution_px, LATENTSYNC.alignment)
+        random_voice(engine, clip.frames, Path(name) / "voice.npy")
+        done["voice"] = time.time() - began
+        _ = engine.models
+        done["networks"] = time.time() - began
+        session = engine.session(Path(name) / "voice.npy", FPS, clip.context())
+        assert len(list(generate_faces(clip.source(), session, 0, clip.frames, 1))) == clip.frames
+    print("   ".join(f"{what} {seconds:.1f} s" for what, seconds in done.items()), end="   ")
+    print(f"first window {time.time() - began:.1f} s", flush=True)
+
+
+def write_weights(folder: Path) -> None:
+    """Random full-size weights as they are published: UNet and whisper as .pt, the VAE as safetensors."""
+    import torch
+    from safetensors.torch import save_file
+
+    from latentsync.engines.diffusion.random_weights import random_unet, random_vae, random_whisper
+
+    (folder / "vae").mkdir(parents=True)
+    (folder / "whisper").mkdir()
+    unet = {name: tensor.contiguous().cpu() for name, tensor in random_unet("full", "cuda").state_dict().items()}
+    torch.save({"global_step": 0, "state_dict": unet}, folder / "latentsync_unet.pt")
+    vae, whisper = random_vae("full", "cuda"), random_whisper("full")
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in vae.state_dict().items()}
+    save_file(tensors, folder / "vae" / "diffusion_pytorch_model.safetensors")
+    (folder / "vae" / "config.json").write_text(json.dumps(vae.config))
+    (folder / "weights.json").write_text(json.dumps({"resolution_px": RESOLUTION_PX}))
+    config = whisper.config
+    dims = {"n_mels": config.num_mel_bins, "n_audio_ctx": config.max_source_positions}
+    dims |= {"n_audio_state": config.d_model, "n_audio_head": config.encoder_attention_heads}
+    dims |= {"n_audio_layer": config.encoder_layers}
+    heard = {f"encoder.{_openai_name(name)}": tensor for name, tensor in whisper.state_dict().items()}
+    torch.save({"dims": dims, "model_state_dict": heard}, folder / "whisper" / "tiny.pt")
+
+
+def convert_weights(folder: Path) -> None:
+    """What `lipsync warm` does with them."""
+    import torch
+
+    from latentsync.engines.diffusion.converted import convert_once
+
+    began = time.perf_counter()
+    if convert_once(folder, torch.float16):
+        print(f"converted in {time.perf_counter() - began:.1f} s", flush=True)
+
+
+def _openai_name(name: str) -> str:
+    for theirs, openai in WHISPER_NAMES.items():
+        name = name.replace(theirs, openai)
+    return name
+
+
+def main() -> None:
+    """Write weights in one process, then make first windows in others."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scratch", type=Path, help="folder for the weights")
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().scratch) as name:
+        folder, kernels = Path(name) / "weights", Path(name) / "kernels"
+        print("nothing cached, weights made on the GPU: ", end="", flush=True)
+        _run("window", folder, kernels)
+        _run("write", folder, kernels)
+        for what in ("weights as published", "weights converted"):
+            print(f"kernels built, {what}: ", end="", flush=True)
+            _run("window", folder, kernels)
+            _run("convert", folder, kernels)
+
+
+def _run(what: str, folder: Path, kernels: Path) -> None:
+    command = [sys.executable, __file__, what, str(folder), str(time.time())]
+    subprocess.run(command, check=True, env={**os.environ, "TRITON_CACHE_DIR": str(kernels)})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["window"]:
+        first_window(Path(sys.argv[2]), float(sys.argv[3]))
+    elif sys.argv[1:2] == ["write"]:
+        write_weights(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["convert"]:
+        convert_weights(Path(sys.argv[2]))
+    else:
+        main()
