@@ -12,7 +12,9 @@ from tasks.run import Run
 from tasks.submitted import Submitted
 
 ROWS_MAX = 60  # of tasks that are done: the rest is counted
-COLUMNS = ("task", "frames", "state", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB", "reason, or score")
+COLUMNS = (  # those that all look for first: the last ones lie outside a window of 1280 pixels
+    "task", "state", "reason, or score", "frames", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB",
+)  # fmt: skip
 
 
 def segments_table(run: Run) -> str:
@@ -53,14 +55,14 @@ def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
     return _line(
         [
             item.name,
-            f"{segment.start} to {segment.end - 1}" if segment else "",
             state,
+            reason,
+            f"{segment.start} to {segment.end - 1}" if segment else "",
             took.attempts if took else "",
             took.seconds if took else "",
             took.worker if took else task.worker if task else "",
             took.peak_rss_mib if took else "",
             took.peak_gpu_mib if took and took.peak_gpu_mib is not None else "",
-            reason,
         ]
     )
 

@@ -117,14 +117,14 @@ def test_the_table_shows_failures_first_with_reason_and_remedy(artifacts: dict, 
         for line in text.splitlines()
         if line.startswith("| ") and "-00" in line
     ]
-    assert [(row[0], row[1], row[2]) for row in rows] == [
+    assert [(row[0], row[3], row[1]) for row in rows] == [
         ("generate-001", "48 to 95", "Failed"),
         ("generate-000", "0 to 47", "Completed"),
         ("generate-002", "96 to 143", "Completed"),
         *((f"render-00{index}", f"{48 * index} to {48 * index + 47}", "Cached") for index in range(3)),
     ]
-    assert "this one cannot be made" in rows[0][-1]
-    assert [row[3] for row in rows[1:]] == ["1", "1", "", "", ""]  # a cached task took nothing in this run
+    assert "this one cannot be made" in rows[0][2]
+    assert [row[4] for row in rows[1:]] == ["1", "1", "", "", ""]  # a cached task took nothing in this run
 
 
 def test_progress_ends_with_what_was_done(artifacts: dict) -> None:
