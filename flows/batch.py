@@ -6,11 +6,13 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger, tags
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
 from configs.manifest import Pair, find_pairs
 from flows.lipsync import lipsync
+from flows.observe.left_tasks import end_those_of_earlier_attempts
 from flows.observe.notify import END_HOOKS, link_to
 from latentsync.errors import UnusableFile
 from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
@@ -37,6 +39,8 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
         outcomes: file for the table of outcomes, .csv or .jsonl, in which {date} becomes the day; empty:
             outcomes.csv in the output folder, or else in the workspace
     """
+    if flow_run.run_count > 1:
+        _forget_earlier_attempts()
     pairs = find_pairs(jobs, output_folder, settings)
     folder = output_folder.rstrip("/") or str(run_folder(settings.run.work_dir, str(flow_run.id)))
     named = (location for pair in pairs for location in (pair.video, pair.audio, pair.output) if location)
@@ -54,6 +58,11 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
         rows = [outcome.model_dump() for outcome in table.all]
         create_table_artifact(rows, key="lipsync-batch-outcomes", description=f"{table}, see {shown(table.location)}")
     return Failed(message=str(table)) if table.failed else Completed(message=str(table))
+
+
+def _forget_earlier_attempts() -> None:
+    with get_client(sync_client=True) as client:
+        end_those_of_earlier_attempts(client, UUID(flow_run.id))
 
 
 def _outcome(pair: Pair) -> Outcome:

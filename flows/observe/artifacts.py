@@ -26,7 +26,7 @@ from tasks.temporary_server import has_lasting_server
 
 log = logging.getLogger("latentsync.flows.artifacts")
 
-PROGRESS_SECONDS, TABLE_SECONDS = 2.0, 10.0  # between updates, which are sent only when something has changed
+PROGRESS_SECONDS, TABLE_SECONDS = 5.0, 10.0  # between updates, which are sent only when something has changed
 RATE_SECONDS = 30.0  # frames per second are those of the last half minute
 PATIENCE_SECONDS = 30.0  # after a server that did not answer, before it is asked again
 

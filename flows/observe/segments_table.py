@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from latentsync.segments.verdict import Score
 from tasks.progress import Doing
 from tasks.run import Run
-from tasks.submitted import Submitted
+from tasks.submitted import Submitted, reason_of
 
+REASONS_MAX = 10  # that are told in full
 ROWS_MAX = 60  # of tasks that are done: the rest is counted
-COLUMNS = ("task", "state", "reason, or score", "frames", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB")
+COLUMNS = (  # those that all look for first: the last ones lie outside a window of 1280 pixels
+    "task", "state", "reason, or score", "frames", "attempts", "seconds", "worker", "peak MiB", "peak GPU MiB",
+)  # fmt: skip
 
 
 def segments_table(run: Run) -> str:
@@ -28,7 +31,8 @@ def segments_table(run: Run) -> str:
     rows = [_row(run, item, states[item.name], doing) for item in [*failed, *running, *shown]]
     lines = [", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items())) or "no segment yet", ""]
     if failed:
-        lines += [f"To redo what failed: `lipsync rerun {run.id}`", ""]
+        told = [f"- **{item.name}**: {_reason(item)}" for item in failed[:REASONS_MAX]]  # rows are not wrapped
+        lines += [*told, "", f"To redo what failed: `lipsync rerun {run.id}`", ""]
     if len(shown) < len(ended):
         lines += [f"Of {len(ended)} tasks that are done, the {len(shown)} that took longest:", ""]
     return "\n".join([*lines, _line(COLUMNS), _line(["---"] * len(COLUMNS)), *rows])
@@ -49,7 +53,7 @@ def _seconds(item: Submitted) -> float:
 def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
     took = item.result.took if item.result and run.made(item) else None
     segment, task = item.segment, doing.get(item.name)
-    reason = item.state.message or "" if item.state and state == "Failed" else task.note if task else _score(run, item)
+    reason = _reason(item) if state == "Failed" else task.note if task else _score(run, item)
     return _line(
         [
             item.name,
@@ -63,6 +67,10 @@ def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
             took.peak_gpu_mib if took and took.peak_gpu_mib is not None else "",
         ]
     )
+
+
+def _reason(item: Submitted) -> str:
+    return " ".join(reason_of(item.error).split()) if item.error else ""
 
 
 def _score(run: Run, item: Submitted) -> str:

@@ -112,6 +112,7 @@ def test_the_table_shows_failures_first_with_reason_and_remedy(artifacts: dict, 
     text = artifacts["lipsync-segments"].data
     assert f"lipsync rerun {run_id}" in text
     assert text.startswith("3 cached, 2 completed, 1 failed")
+    assert "\n- **generate-001**: ValueError: this one cannot be made\n" in text
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
