@@ -28,7 +28,7 @@ def pick_device(name: str, gpu: int = 0) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format asked for; auto: float16 on a GPU, which is as fast as bfloat16 and ten times as exact."""
+    """The number format asked for; auto: float16 on a GPU, which is ten times as exact as bfloat16."""
     if name != "auto":
         return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
     if device.type != "cuda":
