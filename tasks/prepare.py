@@ -32,6 +32,7 @@ from latentsync.storage import disks
 from latentsync.storage.download import local_file
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
+from latentsync.storage.mapped import column
 from latentsync.storage.space import check_space
 from latentsync.storage.workspace import Workspace
 from tasks.keys import alignment_part, computed_by, sound_part, video_part
@@ -169,7 +170,7 @@ def plan(work: Work, job: Job, track: Artefact) -> Plan:
         cuts=work.file("-cuts.npy", lambda out: write_segments(segments_of(job), out)),
         made=made_segments(job),
         joined=joined_segments(job),
-        frames_with_face=int(rows["face"].sum()),
+        frames_with_face=int(column(rows, "face").sum()),
     )
 
 

@@ -5,7 +5,6 @@ to, and the *aligned* face (R x R), the crop resized. Pixel centres are whole nu
 that is not ``through_crop`` goes from one to the other without making the crop.
 """
 
-from itertools import accumulate
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 
 from latentsync.faces.alignment import LATENTSYNC_ALIGNMENT, Alignment
 from latentsync.media.frames import Frame
+from latentsync.storage.mapped import BLOCK_ROWS
 
 CROP_UNITS = (75, 100)  # those of an ``Alignment``
 KEEP_BIAS = 0.2  # weight of the past in the smoothing of the third point
@@ -52,18 +52,27 @@ def similarity_matrices(points: np.ndarray, resolution: int, alignment: Alignmen
     the ratio of their standard deviations as scale. LatentSync then adds the normalised third point's
     error to the translation, smoothed over time: call this once per unbroken track, never per segment.
     """
+    matrices, kept = np.empty((len(points), 2, 3)), None
+    for start in range(0, len(points), BLOCK_ROWS):
+        scale, shift, error = _fitted(points[start : start + BLOCK_ROWS], resolution, alignment)
+        for frame, new in enumerate(error.tolist()):
+            kept = new if kept is None else KEEP_BIAS * kept + (1 - KEEP_BIAS) * new
+            error[frame] = kept
+        shift = shift + error
+        rows = [scale.real, -scale.imag, shift.real, scale.imag, scale.real, shift.imag]
+        matrices[start : start + BLOCK_ROWS] = np.stack(rows, axis=1).reshape(-1, 2, 3)
+    return matrices
+
+
+def _fitted(points: np.ndarray, resolution: int, alignment: Alignment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale and turn, shift, and the third point's error of each frame: complex (T,)."""
     template = np.array(alignment.points) * _ratio(resolution)
     source = points.astype(np.float64)
     normal, centre, spread = _normalise(source)
     goal, goal_centre, goal_spread = _normalise(template[None])
     turn = np.sum(goal * normal.conj(), axis=1)  # points as complex numbers: a product is a rotation
     scale = goal_spread / spread * turn / np.abs(turn)
-    shift = goal_centre - scale * centre
-    error = goal[:, 2] - normal[:, 2]
-    smooth = accumulate(error.tolist(), lambda kept, new: KEEP_BIAS * kept + (1 - KEEP_BIAS) * new)
-    shift = shift + np.fromiter(smooth, complex)
-    rows = [scale.real, -scale.imag, shift.real, scale.imag, scale.real, shift.imag]
-    return np.stack(rows, axis=1).reshape(-1, 2, 3)
+    return scale, goal_centre - scale * centre, goal[:, 2] - normal[:, 2]
 
 
 def aligned_matrix(matrix: np.ndarray, resolution: int) -> np.ndarray:

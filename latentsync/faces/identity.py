@@ -1,5 +1,6 @@
 """Who is who from frame to frame, and whose lips are to move in each shot."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import hypot
@@ -20,8 +21,8 @@ class Person:
     """One face through one shot, as far as it could be followed."""
 
     shot: int
-    frames: list[int] = field(default_factory=list)
-    slots: list[int] = field(default_factory=list)  # its place among the faces of each frame
+    frames: "array[int]" = field(default_factory=lambda: array("l"))
+    slots: "array[int]" = field(default_factory=lambda: array("b"))  # its place among the faces of each frame
     box: Box = (0.0, 0.0, 0.0, 0.0)  # the last one seen
     area: float = 0.0  # sum over frames
     distance: float = 0.0  # from the wanted place, sum over frames

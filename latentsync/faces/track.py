@@ -5,7 +5,6 @@ shot, same person, a face in every frame) are what windows are cut from.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from latentsync.faces.identity import Box, Choice, choose_slots, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
 from latentsync.faces.shots import changes, shot_changes
 from latentsync.records import Record
+from latentsync.storage.mapped import blocks, column, let_go
 
 MAX_BRIDGED_FRAMES = 3  # a face missing for so long is interpolated, if the head has not moved
 NOTHING_FRAMES = 500  # rows at a time where nobody has looked: bounds the memory
@@ -69,22 +69,19 @@ def build_track(
     track = np.lib.format.open_memmap(out, mode="w+", dtype=TRACK_DTYPE, shape=(frames,))
     people = follow(_boxes(chunks), shots, _place(files[0], choice))
     slots, who = choose_slots(people, frames, choice)
-    track["shot"] = _scenes(who, shots)
-    _copy_faces(chunks, slots, track)
-    if not track["face"].any():
+    if not (slots >= 0).any():
         least = f"{LIMITS.min_width_px}x{LIMITS.min_height_px} px"
         raise UnusableFile(
             f"{video}: none of its {looked_at} frames shows a face of at least {least} that is not in profile; "
             "give a video in which the speaker's face is larger or turned to the camera"
         )
+    _copy_faces(chunks, slots, _scenes(who, shots), track)
     _bridge_dropouts(track)
     pieces = runs(track, np.arange(frames))
     for start, end in pieces:
-        points = np.rint(track["points"][start:end])
-        track["points"][start:end] = points
-        track["matrix"][start:end] = similarity_matrices(points, resolution, alignment)
+        _align(track[start:end], resolution, alignment)
     track.flush()
-    return TrackSummary(frames=frames, frames_with_face=int(track["face"].sum()), runs=len(pieces))
+    return TrackSummary(frames=frames, frames_with_face=int(column(track, "face").sum()), runs=len(pieces))
 
 
 def runs(track: np.ndarray, source_indices: np.ndarray) -> list[tuple[int, int]]:
@@ -92,7 +89,7 @@ def runs(track: np.ndarray, source_indices: np.ndarray) -> list[tuple[int, int]]
 
     Within one every frame has a face, all are of one shot, and the source moves by at most one frame.
     """
-    face, shot = track["face"][source_indices], track["shot"][source_indices]
+    face, shot = (column(track, name)[source_indices] for name in ("face", "shot"))
     joined = face[1:] & face[:-1] & (shot[1:] == shot[:-1]) & (np.abs(np.diff(source_indices)) <= 1)
     starts = np.flatnonzero(face & np.concatenate([[True], ~joined]))
     ends = np.flatnonzero(face & np.concatenate([~joined, [True]])) + 1
@@ -154,23 +151,36 @@ def _place(file: Path, choice: Choice) -> tuple[float, float]:
     return x, y
 
 
-def _copy_faces(chunks: Iterable[np.ndarray], slots: np.ndarray, track: np.ndarray) -> None:
+def _copy_faces(chunks: Iterable[np.ndarray], slots: np.ndarray, scenes: np.ndarray, track: np.ndarray) -> None:
     start = 0
     for rows in chunks:
         part, here = track[start : start + len(rows)], slots[start : start + len(rows)]
+        part["shot"] = scenes[start : start + len(rows)]
         seen = np.flatnonzero(here >= 0)
         for name in ("box", "points", "mouth"):
             part[name][seen] = rows["faces"][name][seen, here[seen]]
         part["face"][seen] = True
         start += len(rows)
+        let_go(track)
+
+
+def _align(piece: np.ndarray, resolution: int, alignment: Alignment) -> None:
+    """Whole pixels and matrices of an unbroken piece of a track."""
+    matrices = similarity_matrices(np.rint(column(piece, "points")), resolution, alignment)
+    start = 0
+    for rows in blocks(piece):
+        rows["points"] = np.rint(rows["points"])
+        rows["matrix"] = matrices[start : start + len(rows)]
+        start += len(rows)
 
 
 def _bridge_dropouts(track: np.ndarray) -> None:
     """Interpolate the face where it was missed for a moment and the head stayed where it was."""
-    seen = np.flatnonzero(track["face"])
-    for before, after in pairwise(seen):
-        missing = after - before - 1
-        if not 0 < missing <= MAX_BRIDGED_FRAMES or track["shot"][before] != track["shot"][after]:
+    seen = np.flatnonzero(column(track, "face"))
+    missed = np.diff(seen) - 1
+    for gap in np.flatnonzero((missed > 0) & (missed <= MAX_BRIDGED_FRAMES)):
+        before, after, missing = int(seen[gap]), int(seen[gap + 1]), int(missed[gap])
+        if track["shot"][before] != track["shot"][after]:
             continue
         if overlap(track["box"][before], track["box"][after]) < MIN_STILL_OVERLAP:
             continue

@@ -7,6 +7,7 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from latentsync.faces.points import LIPS_INNER, LIPS_OUTER
 from latentsync.media.loudness import FLOOR_DB
+from latentsync.storage.mapped import blocks
 
 LEVEL_PERCENTILE, LEVEL_STEP_DB = 95, 6  # the voice's level, known coarsely: a new sentence seldom moves it
 PAUSE_DB = 35.0  # below the voice's level: softer than the softest consonants, some 30 dB below vowels
@@ -14,7 +15,6 @@ CLOSED_GAP = 0.06  # of the mouth's width, between the inner lips: closed ones m
 MARGIN_SECONDS = 0.20  # lips move before the first sound and after the last
 FADE_SECONDS = 0.16  # from the source's mouth to the generated one; within the margin
 LEAST_KEPT_SECONDS = 0.2  # between two windows; shorter ones are generated too
-BLOCK_FRAMES = 4096  # looked at together: bounds the memory
 
 _LEFT, _RIGHT = (len(LIPS_OUTER) + LIPS_INNER.index(point) for point in (78, 308))
 _BELOW, _ABOVE = (len(LIPS_OUTER) + LIPS_INNER.index(point) for point in (14, 13))
@@ -37,8 +37,7 @@ def is_speaking(loudness_db: np.ndarray) -> np.ndarray:
 
 def open_mouths(track: np.ndarray) -> np.ndarray:
     """(M,) bool: the frames of a track (faces.track.TRACK_DTYPE) whose lips do not touch."""
-    blocks = (track["mouth"][start : start + BLOCK_FRAMES] for start in range(0, len(track), BLOCK_FRAMES))
-    return np.concatenate([are_open(block) for block in blocks])
+    return np.concatenate([are_open(rows["mouth"]) for rows in blocks(track)])
 
 
 def are_open(mouth: np.ndarray) -> np.ndarray:

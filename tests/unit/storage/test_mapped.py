@@ -1,0 +1,42 @@
+"""What was looked at of a mapped file is not resident, and what was written to it is there."""
+
+from pathlib import Path
+
+import numpy as np
+
+from latentsync.storage.mapped import BLOCK_ROWS, blocks, column
+
+ROWS = np.dtype([("seen", np.bool_), ("points", np.float32, 500)])  # 2 kB
+
+
+def _resident_kib(path: Path) -> int:
+    """Of all mappings of a file in this process."""
+    here, found = False, 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ")[0]:
+            here = line.endswith(str(path))
+        elif here and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
+
+
+def test_a_mapped_file_is_written_and_read_without_staying_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=ROWS, shape=(5 * BLOCK_ROWS,))
+    for block in blocks(rows):
+        block["points"] = 3
+        block["seen"] = True
+        assert _resident_kib(path) > 1000, "the block that is at hand"
+    assert _resident_kib(path) < 100
+    read = np.load(path, mmap_mode="r")
+    assert column(read, "seen").sum() == len(rows)
+    assert column(read[100:200], "points").tolist() == [[3.0] * 500] * 100
+    assert _resident_kib(path) < 100
+
+
+def test_an_array_in_memory_is_as_it_is() -> None:
+    rows = np.zeros(3, ROWS)
+    for block in blocks(rows):
+        block["seen"] = True
+    assert column(rows, "seen").tolist() == [True] * 3
+    assert column(rows[:0], "seen").tolist() == []
