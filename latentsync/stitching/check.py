@@ -1,9 +1,12 @@
 """The last look at a finished file, packet by packet; only the seams are decoded."""
 
+from array import array
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from av.container import InputContainer
 
 from latentsync.errors import InternalError
@@ -38,22 +41,21 @@ def check_output(
 def _check_packets(
     path: Path, container: InputContainer, frames: int, fps: Fraction, clip_starts: Sequence[int]
 ) -> None:
-    shown, keys, last_dts = [], set(), None
+    shown, keys, last_dts, step = array("q"), set[int | float](), None, fps
     for packet in container.demux(video=0):
         if not packet.size:
             continue
-        index = (packet.pts or 0) * packet.time_base * fps
-        shown.append(index)
+        step = packet.time_base * fps
+        shown.append(packet.pts or 0)
         if packet.is_keyframe:
-            keys.add(index)
+            keys.add(_near_integer((packet.pts or 0) * step))
         if last_dts is not None and packet.dts is not None and packet.dts <= last_dts:
             raise InternalError(f"{path}: decoding time {packet.dts} follows {last_dts}")
         last_dts = packet.dts
     _same(path, "number of frames", len(shown), frames)
-    steps = [_near_integer(index) for index in sorted(shown)]
-    _same(path, "first frames that are out of step", [s for n, s in enumerate(steps) if s != n][:3], [])
-    missing = sorted(set(clip_starts) - {_near_integer(key) for key in keys})
-    _same(path, "clip starts without a key frame", missing, [])
+    steps = enumerate(_near_integer(pts * step) for pts in np.sort(shown).tolist())
+    _same(path, "first frames that are out of step", list(islice((s for n, s in steps if s != n), 3)), [])
+    _same(path, "clip starts without a key frame", sorted(set(clip_starts) - keys), [])
 
 
 def _check_seam(path: Path, container: InputContainer, start: int, fps: Fraction) -> None:
