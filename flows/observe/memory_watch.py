@@ -102,6 +102,8 @@ def _resident_bytes(processes: list[psutil.Process]) -> int:
 
 def _parts(process: psutil.Process) -> tuple[str, int, int]:
     """(program, bytes of its own, bytes of mapped files) of a process; nothing of one that has ended."""
+    if _is_not_begun(process.pid):
+        return "", 0, 0
     with contextlib.suppress(OSError, KeyError), open(f"/proc/{process.pid}/smaps_rollup") as file:
         kib = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
         program = os.readlink(f"/proc/{process.pid}/exe")
@@ -109,6 +111,30 @@ def _parts(process: psutil.Process) -> tuple[str, int, int]:
     with contextlib.suppress(psutil.Error):  # not Linux, or another user's process
         return "", process.memory_info().rss, 0
     return "", 0, 0
+
+
+def _is_not_begun(pid: int) -> bool:
+    """Whether a process has yet to become another program: until then it runs in its parent's memory (vfork).
+
+    Counted too, the command would now and then seem to be there twice: the more often the longer it runs.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        return _memory_of(pid) == _memory_of(int(_stat(pid)[1]))
+    return False
+
+
+def _memory_of(pid: int) -> tuple[str, str, str]:
+    """What tells one process's memory from another's: its size, and the random places of stack and arguments."""
+    with open(f"/proc/{pid}/statm") as file:
+        pages = file.read().split()[0]
+    stat = _stat(pid)
+    return pages, stat[25], stat[45]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on, its state."""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
 
 
 class _GpuMemory:

@@ -1,10 +1,14 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.observe.memory_watch import MemoryWatch
 from latentsync.review.plots import MemorySample
+from tests.e2e.services import wait_until
 
 CHILD = """
 import sys
@@ -83,6 +87,29 @@ print(watch.peak_rss_mib - alone)
 def test_pages_shared_with_a_fork_count_once():
     run = subprocess.run([sys.executable, "-c", FORK_SHARING_64_MIB], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 32
+
+
+HELD_BEFORE_EXEC = """
+import os, sys
+block = b"x" * 64 * 2**20
+print("ready", flush=True)
+reading = (os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)  # waits for somebody who writes
+os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}, file_actions=[reading])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what processes share")
+def test_a_child_that_is_not_another_program_yet_does_not_count(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen([sys.executable, "-c", HELD_BEFORE_EXEC, fifo], stdout=subprocess.PIPE) as run:
+        assert run.stdout
+        run.stdout.readline()
+        watch, parent = MemoryWatch(run.pid), psutil.Process(run.pid)
+        wait_until(parent.children, "the child is there", 30)
+        watch.sample()
+        assert 64 < watch.peak_rss_mib < 110
+        fifo.write_bytes(b"")
 
 
 def test_samples_stay_few_and_keep_their_peaks():
