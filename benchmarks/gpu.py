@@ -10,8 +10,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from flows.cli.bench_clip import FPS, BenchClip, PathSpeed, measure_path, random_voice
+from flows.cli.bench_clip import BenchClip, PathSpeed, bound_clip, measure_path
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.diffusion.random_weights import random_unet, random_vae
 from latentsync.engines.diffusion.spec import LATENTSYNC, QUALITIES, LatentSyncSettings
@@ -48,7 +46,7 @@ def speed() -> None:
     """Frames per second of the whole path, several runs of each quality."""
     for quality in QUALITIES:
         engine = LatentSyncEngine.random(LatentSyncSettings.model_validate({"quality": quality}))
-        with _job(engine, (SPEED_WINDOWS + 3) * WINDOW_FRAMES) as (clip, session):
+        with bound_clip(engine, (SPEED_WINDOWS + 3) * WINDOW_FRAMES, LATENTSYNC.alignment) as (clip, session):
             runs = [measure_path(clip, session, engine, 2 * WINDOW_FRAMES) for _ in range(RUNS)]
         figures = "  ".join(f"{run.frames_per_second:6.2f}" for run in runs)
         print(f"{quality:10}{figures} frames/s, {_median(runs):.1f} ms a window", flush=True)
@@ -64,7 +62,7 @@ def segments() -> None:
         engine = LatentSyncEngine.random(
             LatentSyncSettings.model_validate({"quality": quality, "windows_per_batch": batch})
         )
-        with _job(engine, SEGMENTED_FRAMES) as (clip, session):
+        with bound_clip(engine, SEGMENTED_FRAMES, LATENTSYNC.alignment) as (clip, session):
             whole = _faces(clip, session, batch, SEGMENTED_FRAMES)
             for length in SEGMENT_FRAMES:
                 parted = _faces(clip, session, batch, length)
@@ -152,20 +150,10 @@ def jobs() -> None:
 
 def _run_job(engine: LatentSyncEngine, frames: int) -> tuple[int, float]:
     """Generate a clip of its own; frames made and seconds."""
-    with _job(engine, frames) as (clip, session):
+    with bound_clip(engine, frames, LATENTSYNC.alignment) as (clip, session):
         began = time.perf_counter()
         made = sum(1 for _ in generate_faces(clip.source(), session, 0, frames, engine.windows_per_batch))
         return made, time.perf_counter() - began
-
-
-@contextmanager
-def _job(engine: LatentSyncEngine, frames: int) -> Iterator[tuple[BenchClip, Session]]:
-    """A clip, and the engine bound to a voice for it."""
-    with tempfile.TemporaryDirectory() as folder:
-        clip = BenchClip(Path(folder), frames, engine.resolution_px, LATENTSYNC.alignment)
-        voice = Path(folder) / "voice.npy"
-        random_voice(engine, frames, voice)
-        yield clip, engine.session(voice, FPS, clip.context())
 
 
 def _resident_mib() -> float:

@@ -5,15 +5,13 @@ Usage: python benchmarks/gpu_profile.py [exact] [balanced] [fast]   (exact witho
 
 import re
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
-from flows.cli.bench_clip import FPS, BenchClip, measure_path, random_voice
+from flows.cli.bench_clip import bound_clip, measure_path
 from flows.cli.bench_diffusion import Busy, gpu_busy, steady
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.diffusion.spec import LATENTSYNC, LatentSyncSettings
@@ -41,11 +39,7 @@ def profile(quality: str) -> None:
     """Print the table of one quality."""
     settings = LatentSyncSettings.model_validate({"quality": quality})
     engine = LatentSyncEngine.random(settings)
-    with tempfile.TemporaryDirectory() as name:
-        clip = BenchClip(Path(name), WINDOW_FRAMES * WINDOWS, engine.resolution_px, LATENTSYNC.alignment)
-        voice = Path(name) / "voice.npy"
-        random_voice(engine, clip.frames, voice)
-        session = engine.session(voice, FPS, clip.context())
+    with bound_clip(engine, WINDOW_FRAMES * WINDOWS, LATENTSYNC.alignment) as (clip, session):
 
         def path() -> float:
             return measure_path(clip, session, engine, WINDOW_FRAMES).window_ms

@@ -1,6 +1,6 @@
 """Seconds from the start of a process to its first window on this GPU, with random weights in the published form.
 
-Usage: python benchmarks/gpu_start.py [--scratch DIR]   (5.5 GB are written there)
+Usage: python -m benchmarks.gpu_start [--scratch DIR]   (5.5 GB are written there)
 """
 
 import argparse
@@ -13,19 +13,6 @@ import time
 from pathlib import Path
 
 RESOLUTION_PX = 512
-WHISPER_NAMES = {  # transformers' names -> OpenAI's, in this order
-    "embed_positions.weight": "positional_embedding",
-    "layers.": "blocks.",
-    "self_attn_layer_norm.": "attn_ln.",
-    "final_layer_norm.": "mlp_ln.",
-    "layer_norm.": "ln_post.",
-    "self_attn.q_proj.": "attn.query.",
-    "self_attn.k_proj.": "attn.key.",
-    "self_attn.v_proj.": "attn.value.",
-    "self_attn.out_proj.": "attn.out.",
-    "fc1.": "mlp.0.",
-    "fc2.": "mlp.2.",
-}
 
 
 def first_window(folder: Path, began: float) -> None:
@@ -63,22 +50,18 @@ def write_weights(folder: Path) -> None:
     from safetensors.torch import save_file
 
     from latentsync.engines.diffusion.random_weights import random_unet, random_vae, random_whisper
+    from tests.unit.engines.diffusion.whisper_files import write_openai
 
     (folder / "vae").mkdir(parents=True)
     (folder / "whisper").mkdir()
     unet = {name: tensor.contiguous().cpu() for name, tensor in random_unet("full", "cuda").state_dict().items()}
     torch.save({"global_step": 0, "state_dict": unet}, folder / "latentsync_unet.pt")
-    vae, whisper = random_vae("full", "cuda"), random_whisper("full")
+    vae = random_vae("full", "cuda")
     tensors = {name: tensor.contiguous().cpu() for name, tensor in vae.state_dict().items()}
     save_file(tensors, folder / "vae" / "diffusion_pytorch_model.safetensors")
     (folder / "vae" / "config.json").write_text(json.dumps(vae.config))
     (folder / "weights.json").write_text(json.dumps({"resolution_px": RESOLUTION_PX}))
-    config = whisper.config
-    dims = {"n_mels": config.num_mel_bins, "n_audio_ctx": config.max_source_positions}
-    dims |= {"n_audio_state": config.d_model, "n_audio_head": config.encoder_attention_heads}
-    dims |= {"n_audio_layer": config.encoder_layers}
-    heard = {f"encoder.{_openai_name(name)}": tensor for name, tensor in whisper.state_dict().items()}
-    torch.save({"dims": dims, "model_state_dict": heard}, folder / "whisper" / "tiny.pt")
+    write_openai(folder / "whisper" / "tiny.pt", random_whisper("full"))
 
 
 def convert_weights(folder: Path) -> None:
@@ -90,12 +73,6 @@ def convert_weights(folder: Path) -> None:
     began = time.perf_counter()
     if convert_once(folder, torch.float16):
         print(f"converted in {time.perf_counter() - began:.1f} s", flush=True)
-
-
-def _openai_name(name: str) -> str:
-    for theirs, openai in WHISPER_NAMES.items():
-        name = name.replace(theirs, openai)
-    return name
 
 
 def main() -> None:
@@ -114,7 +91,7 @@ def main() -> None:
 
 
 def _run(what: str, folder: Path, kernels: Path) -> None:
-    command = [sys.executable, __file__, what, str(folder), str(time.time())]
+    command = [sys.executable, "-m", "benchmarks.gpu_start", what, str(folder), str(time.time())]
     subprocess.run(command, check=True, env={**os.environ, "TRITON_CACHE_DIR": str(kernels)})
 
 

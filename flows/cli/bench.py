@@ -1,8 +1,6 @@
 """`lipsync bench`: one table of what this machine does with an engine."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -11,7 +9,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.bench_clip import FPS, BenchClip, measure_path, random_voice, time_frames
+from flows.cli.bench_clip import bound_clip, measure_path, time_frames
 from flows.cli.bench_diffusion import busy_percent, gpu_busy, measure_parts, steady
 from flows.cli.options import with_settings
 from latentsync.engines.diffusion.engine import LatentSyncEngine
@@ -54,11 +52,7 @@ def measure(settings: EngineSettings, random_weights: bool, windows: int) -> Col
     batch_frames = engine.windows_per_batch * WINDOW_FRAMES
     warm_up = 2 * batch_frames
     frames = warm_up + WINDOW_FRAMES * windows + batch_frames
-    with tempfile.TemporaryDirectory() as folder:
-        clip = BenchClip(Path(folder), frames, engine.resolution_px, settings.spec.alignment)
-        voice = Path(folder) / "voice.npy"
-        random_voice(engine, frames, voice)
-        session = engine.session(voice, FPS, clip.context())
+    with bound_clip(engine, frames, settings.spec.alignment) as (clip, session):
         speed = measure_path(clip, session, engine, warm_up)
         found: Column = {
             "engine": f"{settings.name}, {engine.resolution_px} px, batches of {engine.windows_per_batch}",

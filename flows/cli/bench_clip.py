@@ -3,12 +3,13 @@
 Imports neither Prefect, mediapipe nor ffmpeg: it runs on any machine with torch.
 """
 
+import tempfile
 import time
 import wave
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
@@ -117,6 +118,16 @@ def measure_path(clip: BenchClip, session: Session, engine: Engine, warm_up_fram
             pasted.result()
     frames_per_second = steady_speed(at, warm_up_frames, engine.windows_per_batch * WINDOW_FRAMES)
     return PathSpeed(frames_per_second, 1000 * WINDOW_FRAMES / frames_per_second, at[0] - began)
+
+
+@contextmanager
+def bound_clip(engine: Engine, frames: int, alignment: Alignment) -> Iterator[tuple[BenchClip, Session]]:
+    """A clip of its own, and the engine bound to a random voice for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip = BenchClip(Path(folder), frames, engine.resolution_px, alignment)
+        voice = Path(folder) / "voice.npy"
+        random_voice(engine, frames, voice)
+        yield clip, engine.session(voice, FPS, clip.context())
 
 
 def steady_speed(at: Sequence[float], warm_up_frames: int, batch_frames: int) -> float:

@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -29,11 +28,6 @@ from tests.unit.engines.diffusion.whisper_files import random_model, write_opena
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
     return write_tiny_unet_and_whisper(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def folder(pristine, tmp_path) -> Path:
-    return Path(shutil.copytree(pristine, tmp_path / "weights"))
 
 
 def edit_unet(folder: Path, edit) -> Path:

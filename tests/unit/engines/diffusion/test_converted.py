@@ -1,7 +1,6 @@
 """The published UNet converted once, beside it."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,6 @@ HALF = torch.float16
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
     return write_tiny_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def folder(pristine, tmp_path) -> Path:
-    return Path(shutil.copytree(pristine, tmp_path / "weights"))
 
 
 def converted(folder: Path) -> Path:
