@@ -85,7 +85,9 @@ def lipsync(
 
         gate.pass_or_retry()
         joined = join.submit(job, job_plan, [*renders.values()])
-        published = run.wait(publish.submit(job, later(joined)))
+        publishing = publish.submit(job, later(joined))
+        gate.catch_up()
+        published = run.wait(publishing)
         if folder := watch.pictures_folder(settings.run.report_dir):
             run.wait(pictures.submit(job, job_plan, later(joined), folder))
         run.wait_for_all()

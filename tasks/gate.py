@@ -9,6 +9,7 @@ from latentsync.records import Artefact, Record, Segment
 from latentsync.segments.verdict import Score, Verdict, is_better, shortfalls
 from tasks.prepare import sound
 from tasks.run import Run
+from tasks.runners.threads import parallel_tasks
 from tasks.segments import generate, render, score
 from tasks.stages import later
 from tasks.submitted import Submitted
@@ -28,16 +29,25 @@ class Gate:
         self._scores: dict[int, Score] = {}
         self._segments = {segment.index: segment for segment in plan.output_segments}
         self._limits = job.settings.score
+        self._decides = self._limits.gate in ("retry", "fail")
+        self._held: list[Segment] = []  # to be scored when the output no longer waits for a worker
         self._sound = later(sound.submit(job)) if job.syncnet else None
 
     def look_at(self, segment: Segment) -> None:
-        """Score a segment that was submitted to be rendered."""
-        if self._limits.gate != "off":
-            self._scores[segment.index] = self._score(segment, self._renders[segment.index])
+        """Score a segment that was submitted to be rendered; unless it decides, the last ones wait for ``catch_up``."""
+        if self._limits.gate == "off":
+            return
+        self._held.append(segment)
+        if self._decides or len(self._held) > parallel_tasks(self._job.settings.run):
+            self._score_held(1)
+
+    def catch_up(self) -> None:
+        """Score the segments that are left, once the output is on its way."""
+        self._score_held(len(self._held))
 
     def pass_or_retry(self) -> None:
         """Wait for what is joined; judge it where that decides. Raises ``BelowGate`` with ``score.gate = fail``."""
-        if self._limits.gate not in ("retry", "fail"):  # told later: the output does not wait for it
+        if not self._decides:  # told later: the output does not wait for it
             for rendered in self._renders.values():
                 self._run.wait(cast(Submitted[Artefact], rendered))
             return
@@ -54,6 +64,11 @@ class Gate:
         for index, verdict in (self._run.verdicts or self._judge()).items():
             if verdict.below or verdict.generated_again:
                 log.warning("segment %d: %s", index, verdict)
+
+    def _score_held(self, count: int) -> None:
+        for segment in self._held[:count]:
+            self._scores[segment.index] = self._score(segment, self._renders[segment.index])
+        del self._held[:count]
 
     def _judge(self) -> dict[int, Verdict]:
         self._run.verdicts = {index: self._verdict(found) for index, found in self._scores.items()}

@@ -150,7 +150,7 @@ def plan_key(job: Job, track: Artefact) -> list[object]:
     return [track.sha256, job.timeline.model_dump(mode="json"), made, cut, heard, size, libraries]
 
 
-@stage("plan", plan_key, version=3)
+@stage("plan", plan_key, version=4)
 def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
     rows = np.load(track.path, mmap_mode="r")

@@ -2,6 +2,7 @@
 
 import wave
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,19 @@ def test_loudness_is_that_of_each_frame_and_the_floor_after_the_end(tmp_path):
     levels = frame_loudness_db(voice, Fraction(30000, 1001), 90)
     assert (levels[:29] > -30).all()
     assert (levels[30:] == -60).all()
+
+
+def test_loudness_of_a_long_voice_is_that_of_its_samples_up_to_a_last_frame_cut_short(tmp_path):
+    fps, frames = Fraction(30000, 1001), 700
+    voice = probe_audio(write_voice(tmp_path / "voice.wav", [(3.0, 4.0)], 20.01))
+    with wave.open(str(tmp_path / "voice.wav")) as file:
+        rate, samples = file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
+    ends = [frame * rate * 1001 // 30000 for frame in range(frames + 1)]
+    heard = [samples[start:end] for start, end in pairwise(ends) if start < len(samples)]
+    expected = [max(10 * np.log10(np.mean(part**2) + 1e-12), -60) for part in heard]
+    levels = frame_loudness_db(voice, fps, frames)
+    np.testing.assert_allclose(levels[: len(heard)], expected, atol=1e-4)
+    assert (levels[len(heard) :] == -60).all()
 
 
 def test_an_open_mouth_is_closed_although_the_voice_pauses():

@@ -211,7 +211,7 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     assert state.message == f"{tmp_path}/out.mp4: {report.summary}"
     assert (tmp_path / "out.mp4").stat().st_size == report.output.size_bytes
     assert list(report.stages) == [
-        "probe", "voice", "faces", "track", "plan", "render", "score", "join", "publish",
+        "probe", "voice", "faces", "track", "plan", "render", "join", "publish", "score",
     ]  # fmt: skip
     assert all(stage.cached == 0 for stage in report.stages.values())
     assert not report.segments[0].tasks["render"].cached
@@ -223,6 +223,13 @@ def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
     assert render.expected_mib is not None
     assert report.work_mib
     assert report.work_mib_per_minute == pytest.approx(report.work_mib * 60 / (report.frames / report.fps), rel=0.05)
+
+
+def test_where_scores_decide_the_output_waits_for_them(settings: Settings, tiny_clip: Clip, tmp_path: Path) -> None:
+    deciding = settings.model_copy(update={"score": settings.score.model_copy(update={"gate": "retry"})})
+    state = cast(State, lipsync.fn(str(tiny_clip.video), str(tiny_clip.voice), str(tmp_path / "out.mp4"), deciding))
+    stages = list(cast(Report, state.data).stages)
+    assert stages.index("score") < stages.index("join")
 
 
 def test_a_job_whose_output_another_job_makes_is_refused_and_touches_nothing(
