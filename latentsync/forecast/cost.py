@@ -22,8 +22,8 @@ from latentsync.segments.syncnet.stretch import FPS, SECONDS
 from latentsync.segments.windows import touching
 
 # Measured on two cores of an AMD EPYC; of a job of minutes, all of this together is a few per cent.
-START_CPU_SECONDS = 8.0  # imports, and Prefect's temporary server
-START_SECONDS = 5.5  # the same on the clock
+START_CPU_SECONDS = 7.0  # imports, and Prefect's temporary server
+START_SECONDS = 5.0  # the same on the clock
 TASK_CPU_SECONDS = 0.12  # what Prefect does about a task
 SYNCNET_CPU_SECONDS = 0.06  # per frame that it looks at
 SOUND_CPU_SECONDS = 0.03  # per second of sound: decoded to be counted, coded as AAC
