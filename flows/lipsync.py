@@ -64,7 +64,7 @@ def lipsync(
         features = voice.submit(job)
         detections = [find_faces.submit(job, chunk) for chunk in face_chunks(job)]
         face_track = track.submit(job, [later(faces) for faces in detections])
-        job_plan = run.wait(plan.submit(job, later(face_track)))
+        job_plan = run.wait_here(plan.submit(job, later(face_track)))
 
         direct = is_direct(job.settings.engine)
         faces, renders = {}, {}  # by segment

@@ -19,6 +19,7 @@ from latentsync.errors import InputError, TransientError
 from latentsync.records import Artefact, Record
 from latentsync.storage import fs
 from latentsync.storage.atomic import WORK, write_whole
+from latentsync.storage.download import fetch
 from latentsync.storage.workspace import Workspace
 
 R = TypeVar("R")
@@ -156,3 +157,9 @@ def files_in(values: Iterable[object]) -> Iterator[Artefact]:
             yield from files_in(getattr(value, name) for name in type(value).model_fields)
         elif isinstance(value, list | tuple):
             yield from files_in(value)
+
+
+def bring(values: Iterable[object]) -> None:
+    """Bring the files that records name to this machine, where it lacks them. Raises as ``fetch``."""
+    for file in files_in(values):
+        fetch(file)

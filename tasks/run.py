@@ -22,7 +22,7 @@ from latentsync.storage.workspace import Workspace
 from tasks.leaving import given_back, leave
 from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
-from tasks.results import LOCAL, Done, Records, RecordSerializer, files_in
+from tasks.results import LOCAL, Done, Records, RecordSerializer, bring, files_in
 from tasks.runners import runner_of
 from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
@@ -113,26 +113,23 @@ class Run:
         What this run itself has made, in an earlier attempt or before a worker died, is kept (see ``Stage.run``).
         """
         segment: Segment | None = parameters.get("segment")
-        redo = not self.settings.run.cache or (segment is not None and segment.index in self._force)
-        work_dir = self.settings.run.work_dir
-        policy = ContentKey(stage=stage, lock_manager=KeyLocks(work_dir), isolation_level=IsolationLevel.SERIALIZABLE)
+        settings = self.settings.run
+        redo = not settings.cache or (segment is not None and segment.index in self._force)
+        locks = KeyLocks(settings.work_dir)
+        policy = ContentKey(stage=stage, lock_manager=locks, isolation_level=IsolationLevel.SERIALIZABLE)
         task = stage.task(
             policy,
-            retries=self.settings.run.retries,
-            retry_delay_seconds=self._delays(),
+            retries=settings.retries,
+            retry_delay_seconds=[settings.retry_seconds * 2**attempt for attempt in range(settings.retries)],
             retry_jitter_factor=JITTER,
             persist_result=stage.is_kept,
             result_serializer=RecordSerializer(),
             refresh_cache=redo if stage.is_kept else None,
         )
-        task.result_storage = Records(work_dir=work_dir)  # a block that no server needs to know
+        task.result_storage = Records(work_dir=settings.work_dir)  # a block that no server needs to know
         given = {name: handle_of(value) for name, value in parameters.items()}
         future = self._place.submit(self._runner, task, given, stage.resource(self.settings))
         return self._remember(stage.template.format(**parameters), stage, future, segment, parameters)
-
-    def _delays(self) -> list[float]:
-        run = self.settings.run
-        return [run.retry_seconds * 2**attempt for attempt in range(run.retries)]
 
     def _remember(
         self, name: str, stage: Any, future: Any, segment: Segment | None, given: dict[str, Any]
@@ -185,6 +182,11 @@ class Run:
             raise InternalError(f"{item.name} has no result and no error: {item.state}")
         return item.result.value
 
+    def wait_here(self, item: Submitted[R]) -> R:
+        """As ``wait``, of a result whose files the flow itself reads: they may have been made on another machine."""
+        bring([value := self.wait(item)])
+        return value
+
     def wait_for_unneeded(self, item: Submitted[R]) -> R | None:
         """Wait for a result that the run can do without; None, and a warning, when there is none."""
         self._end(item)
@@ -198,9 +200,8 @@ class Run:
             self._end(item)  # Dask calls back later, from another thread
         needed = [item for item in self.submitted.values() if item.stage.is_needed]
         errors = {item.name: error for item in needed if (error := item.error)}
-        for error in errors.values():
-            if isinstance(error, USERS_ERRORS):  # said as it is
-                raise error
+        if told := next((error for error in errors.values() if isinstance(error, USERS_ERRORS)), None):
+            raise told  # as it is
         if errors:
             raise SegmentsFailed({name: reason_of(error) for name, error in errors.items()}, self.id)
 
@@ -212,13 +213,12 @@ class Run:
         if self.settings.run.keep_work:
             return
         for item in self.submitted.values():
-            if item.stage in stages:
-                for file in self.files_of(item):
-                    self.workspace.drop(file)
+            for file in self.files_of(item) if item.stage in stages else ():
+                self.workspace.drop(file)
 
     def files_of(self, item: Submitted) -> list[Artefact]:
         """The files in the workspace that a task has made or found done."""
-        files = files_in([item.result.value]) if item.result else ()
+        files = files_in([item.result and item.result.value])
         return [file for file in files if file.path.is_relative_to(self.workspace.root)]
 
     @property

@@ -26,11 +26,10 @@ from latentsync.errors import InternalError, TransientError
 from latentsync.job import Job
 from latentsync.records import Artefact, Record
 from latentsync.settings import Settings
-from latentsync.storage.download import fetch
 from tasks.arenas import return_freed_memory
 from tasks.places import place
 from tasks.progress import Progress, worker_name
-from tasks.results import LOCAL, Done, Records, Took, allow, files_in
+from tasks.results import LOCAL, Done, Records, Took, allow, bring
 from tasks.usage import cpu_use, peak_gpu_mib, peak_rss_mib
 from tasks.work import Work
 
@@ -99,7 +98,8 @@ class Stage(Generic[P, R]):
 
     def run(self, *args: Any, **kwargs: Any) -> Done[R]:
         """Do the work here and now, and say what it took."""
-        given = self._given(self.signature.bind(*args, **kwargs).arguments)
+        given = _values(self.signature.bind(*args, **kwargs).arguments)
+        bring(given.values())
         settings = _settings(given)
         context, began = TaskRunContext.get(), time.monotonic()
         run_id = str(context.task_run.flow_run_id) if context else LOCAL
@@ -135,19 +135,18 @@ class Stage(Generic[P, R]):
         """Content key: equal keys mean equal work, whatever the path, the run or the machine."""
         if self._key is None:
             return self.name
-        text = json.dumps([self.name, self.version, *self._key(**self._given(given))], sort_keys=True, default=str)
+        values = _values(given)
+        try:
+            parts = self._key(**values)
+        except FileNotFoundError:  # a few keys look into files; none of them into the job's own inputs
+            bring(value for value in values.values() if not isinstance(value, Job))
+            parts = self._key(**values)
+        text = json.dumps([self.name, self.version, *parts], sort_keys=True, default=str)
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()}"
 
     def _current_key(self) -> str | None:
         transaction = get_transaction()
         return transaction.key if self._key and transaction else None
-
-    def _given(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The values of earlier results, their files on this machine."""
-        values = {name: _value(parameter) for name, parameter in parameters.items()}
-        for file in files_in(values.values()):
-            fetch(file)
-        return values
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Other processes take the stage from its module."""
@@ -225,6 +224,11 @@ def is_transient(_task: Task, _run: object, state: State) -> bool:
 
 def _stage(module: str, name: str) -> Stage[..., Any]:
     return getattr(importlib.import_module(module), name)
+
+
+def _values(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with earlier results in the place of what carried them."""
+    return {name: _value(parameter) for name, parameter in parameters.items()}
 
 
 def _value(parameter: object) -> object:
