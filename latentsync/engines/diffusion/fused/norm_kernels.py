@@ -10,7 +10,7 @@ from torch import Tensor
 
 from latentsync.engines.diffusion.fused.twins import TILE_ROWS
 
-ROWS = 32  # that a program of `normalise` takes
+ROWS = 16  # that a program of `normalise` takes
 FEW, AT_ONCE = 32, 8192  # tiles, or else sums, that a program of `affine` looks at together
 
 
@@ -176,7 +176,7 @@ def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Te
     out = first.new_empty(images, positions, channels)
     _normalise[(images * triton.cdiv(positions, ROWS) * (channels // block),)](
         first, second, scales, out, first_channels, second_channels, positions, frames, int(silu),
-        ROWS=ROWS, BLOCK=block, num_warps=4,
+        ROWS=ROWS, BLOCK=block, num_warps=1,
     )  # fmt: skip
     return out
 
