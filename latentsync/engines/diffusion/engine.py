@@ -4,6 +4,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from copy import copy
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor
 
 from latentsync.engines.diffusion.codec import PIXELS_PER_LATENT
-from latentsync.engines.diffusion.device import pick_device, pick_dtype
+from latentsync.engines.diffusion.device import current, pick_device, pick_dtype
 from latentsync.engines.diffusion.memory import (
     MAX_VAE_FRAMES,
     SMALLEST,
@@ -86,10 +88,16 @@ class LatentSyncEngine:
 
     def preload(self) -> None:
         """Load all networks now and have their kernels built, not at the first window."""
-        with ThreadPoolExecutor(1) as beside:
-            generating = beside.submit(self._preload_models)
+        with self._loading_models():
             _ = self._networks.whisper
-            generating.result()
+
+    @contextmanager
+    def _loading_models(self) -> Iterator[None]:
+        """The networks that generate are loaded beside the block; it ends when both have, with the errors of both."""
+        with ThreadPoolExecutor(1) as beside:
+            loaded = beside.submit(copy_context().run, self._preload_models)  # logs and counts for the block's run
+            yield
+            loaded.result()
 
     def _preload_models(self) -> None:
         if self._networks.are_loaded:
@@ -112,11 +120,8 @@ class LatentSyncEngine:
 
         Generating follows: on a GPU its networks are loaded meanwhile.
         """
-        with ThreadPoolExecutor(1) as beside:
-            generating = beside.submit(self._preload_models) if self.device.type == "cuda" else None
+        with self._loading_models() if self.device.type == "cuda" else nullcontext():
             Ladder(SMALLEST).run(lambda _: write_features(audio, self._networks.whisper, out))
-            if generating:
-                generating.result()
 
     def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "LatentSyncSession":
         """Bind the engine to a voice; it looks at nothing of the clip but its windows."""
@@ -143,30 +148,33 @@ class LatentSyncEngine:
 
     def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, F, h, w) of the masked faces and of the faces, from (B, F, R, R, 3) uint8."""
-        return self.models.codec.encode(faces, self.workload.vae_frames)
+        with current(self.device):
+            return self.models.codec.encode(faces, self.workload.vae_frames)
 
     def denoise(self, tokens: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
         """Latents (B, 4, F, h, w) of faces that say ``tokens`` (B*F, T, C)."""
         models, settings = self.models, self.settings
-        return denoise(
-            models.unet,
-            self._noise,
-            tokens.to(self.dtype),
-            models.codec.latent_mask,
-            masked_latents,
-            reference_latents,
-            steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            guidance_steps=(settings.guidance_start, settings.guidance_end),
-            scheduler=settings.scheduler,
-            deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
-            split_guidance=self.workload.split_guidance,
-            predictor=models.predictor,
-        )
+        with current(self.device):
+            return denoise(
+                models.unet,
+                self._noise,
+                tokens.to(self.dtype),
+                models.codec.latent_mask,
+                masked_latents,
+                reference_latents,
+                steps=settings.steps,
+                guidance_scale=settings.guidance_scale,
+                guidance_steps=(settings.guidance_start, settings.guidance_end),
+                scheduler=settings.scheduler,
+                deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
+                split_guidance=self.workload.split_guidance,
+                predictor=models.predictor,
+            )
 
     def decode(self, latents: Tensor, faces: Tensor) -> Tensor:
         """New faces (B, F, R, R, 3) uint8 from latents and the faces around the mouth."""
-        return self.models.codec.decode(latents, faces, self.workload.vae_frames)
+        with current(self.device):
+            return self.models.codec.decode(latents, faces, self.workload.vae_frames)
 
     def _made(self, faces: np.ndarray, tokens: np.ndarray) -> tuple[Tensor, Tensor]:
         """New faces of a batch, and whether all numbers on the way were finite."""
