@@ -3,6 +3,10 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
+from copy import copy
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
@@ -13,7 +17,7 @@ import torch
 from torch import Tensor
 
 from latentsync.engines.diffusion.codec import PIXELS_PER_LATENT
-from latentsync.engines.diffusion.device import pick_device, pick_dtype
+from latentsync.engines.diffusion.device import current, pick_device, pick_dtype
 from latentsync.engines.diffusion.memory import (
     MAX_VAE_FRAMES,
     SMALLEST,
@@ -26,14 +30,15 @@ from latentsync.engines.diffusion.networks import Models, Networks, Place, publi
 from latentsync.engines.diffusion.random_weights import Size
 from latentsync.engines.diffusion.sampling import DeepCache, denoise, on_device
 from latentsync.engines.diffusion.spec import LatentSyncSettings, weights_folder
+from latentsync.engines.diffusion.submitted import Submitted
 from latentsync.engines.diffusion.voice import frame_tokens, write_features
 from latentsync.engines.protocol import WINDOW_FRAMES, ClipContext, FaceWindow
-from latentsync.errors import InputError
 
 log = logging.getLogger(__name__)
 
 LATENT_CHANNELS = 4
 TOKENS = 50  # that a frame hears
+PRELOAD_STEPS = 4  # with them each kind of pass of each quality has its turn
 MODEL_NUMBERS = 1_360_000_000  # weights of UNet, VAE and whisper
 
 
@@ -83,11 +88,27 @@ class LatentSyncEngine:
 
     def preload(self) -> None:
         """Load all networks now and have their kernels built, not at the first window."""
-        _ = self._networks.models, self._networks.whisper
+        with self._loading_models():
+            _ = self._networks.whisper
+
+    @contextmanager
+    def _loading_models(self) -> Iterator[None]:
+        """The networks that generate are loaded beside the block; it ends when both have, with the errors of both."""
+        with ThreadPoolExecutor(1) as beside:
+            loaded = beside.submit(copy_context().run, self._preload_models)  # logs and counts for the block's run
+            yield
+            loaded.result()
+
+    def _preload_models(self) -> None:
+        if self._networks.are_loaded:
+            return
+        config = self.models.config
         if self.device.type == "cuda":
+            quick = copy(self)
+            quick.settings = self.settings.model_copy(update={"steps": PRELOAD_STEPS})
             shape = self.windows_per_batch, WINDOW_FRAMES
             faces = np.zeros((*shape, self.resolution_px, self.resolution_px, 3), np.uint8)
-            self.submit(faces, np.zeros((*shape, TOKENS, self.models.config.cross_attention_dim), np.float32)).faces()
+            quick.submit(faces, np.zeros((*shape, TOKENS, config.cross_attention_dim), np.float32)).faces()
 
     @property
     def workload(self) -> Workload:
@@ -95,14 +116,18 @@ class LatentSyncEngine:
         return self._ladder.workload
 
     def extract_voice(self, audio: Path, fps: Fraction, frames: int, out: Path) -> None:
-        """Write whisper's features of a 16 kHz mono WAV to ``out``: 50 rows per second at any ``fps``."""
-        Ladder(SMALLEST).run(lambda _: write_features(audio, self._networks.whisper, out))
+        """Write whisper's features of a 16 kHz mono WAV to ``out``: 50 rows per second at any ``fps``.
+
+        Generating follows: on a GPU its networks are loaded meanwhile.
+        """
+        with self._loading_models() if self.device.type == "cuda" else nullcontext():
+            Ladder(SMALLEST).run(lambda _: write_features(audio, self._networks.whisper, out))
 
     def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "LatentSyncSession":
         """Bind the engine to a voice; it looks at nothing of the clip but its windows."""
         return LatentSyncSession(self, voice, fps)
 
-    def submit(self, faces: np.ndarray, tokens: np.ndarray) -> "Submitted":
+    def submit(self, faces: np.ndarray, tokens: np.ndarray) -> Submitted:
         """Have new faces of B windows of equal length made; on a GPU this returns before they are.
 
         ``faces`` (B, F, R, R, 3) uint8, ``tokens`` (B, F, T, C) float32. Goes down the ladder when GPU
@@ -123,30 +148,33 @@ class LatentSyncEngine:
 
     def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, F, h, w) of the masked faces and of the faces, from (B, F, R, R, 3) uint8."""
-        return self.models.codec.encode(faces, self.workload.vae_frames)
+        with current(self.device):
+            return self.models.codec.encode(faces, self.workload.vae_frames)
 
     def denoise(self, tokens: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
         """Latents (B, 4, F, h, w) of faces that say ``tokens`` (B*F, T, C)."""
         models, settings = self.models, self.settings
-        return denoise(
-            models.unet,
-            self._noise,
-            tokens.to(self.dtype),
-            models.codec.latent_mask,
-            masked_latents,
-            reference_latents,
-            steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            guidance_steps=(settings.guidance_start, settings.guidance_end),
-            scheduler=settings.scheduler,
-            deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
-            split_guidance=self.workload.split_guidance,
-            predictor=models.predictor,
-        )
+        with current(self.device):
+            return denoise(
+                models.unet,
+                self._noise,
+                tokens.to(self.dtype),
+                models.codec.latent_mask,
+                masked_latents,
+                reference_latents,
+                steps=settings.steps,
+                guidance_scale=settings.guidance_scale,
+                guidance_steps=(settings.guidance_start, settings.guidance_end),
+                scheduler=settings.scheduler,
+                deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
+                split_guidance=self.workload.split_guidance,
+                predictor=models.predictor,
+            )
 
     def decode(self, latents: Tensor, faces: Tensor) -> Tensor:
         """New faces (B, F, R, R, 3) uint8 from latents and the faces around the mouth."""
-        return self.models.codec.decode(latents, faces, self.workload.vae_frames)
+        with current(self.device):
+            return self.models.codec.decode(latents, faces, self.workload.vae_frames)
 
     def _made(self, faces: np.ndarray, tokens: np.ndarray) -> tuple[Tensor, Tensor]:
         """New faces of a batch, and whether all numbers on the way were finite."""
@@ -175,32 +203,6 @@ class LatentSyncEngine:
     def _used_bytes(self) -> int:
         free, total = torch.cuda.mem_get_info(self.device)
         return total - free
-
-
-class Submitted:
-    """New faces (B, F, R, R, 3) of some windows, on their way from the device."""
-
-    def __init__(self, faces: Tensor, finite: Tensor):
-        self._parts, self._arrived = (faces, finite), None
-        if faces.device.type == "cuda":
-            self._parts = tuple(
-                torch.empty(part.shape, dtype=part.dtype, pin_memory=True).copy_(part, non_blocking=True)
-                for part in (faces, finite)
-            )
-            self._arrived = torch.cuda.Event()
-            self._arrived.record(torch.cuda.current_stream(faces.device))
-
-    def faces(self) -> list[np.ndarray]:
-        """(F, R, R, 3) uint8 of each window; waits for them. Raises ``InputError`` when numbers overflowed."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        faces, finite = self._parts
-        if not finite:
-            raise InputError(
-                "numbers of these weights leave the range of the chosen format: use --dtype bfloat16, which has "
-                "that of float32, or --dtype float32"
-            )
-        return list(faces.numpy())
 
 
 class LatentSyncSession:

@@ -63,7 +63,7 @@ class Networks:
 
     def __init__(self, place: Place, makers: NetworkMakers) -> None:
         self._place, self._makers = place, makers
-        self._loading = threading.Lock()
+        self._loading, self._loading_whisper = threading.Lock(), threading.Lock()  # side by side: imports take seconds
         self.turn = threading.Lock()  # of those who generate with them
 
     @property
@@ -75,7 +75,7 @@ class Networks:
     @property
     def whisper(self) -> "WhisperEncoder":
         """The encoder of the voice."""
-        with self._loading:
+        with self._loading_whisper:
             return self._whisper
 
     @property

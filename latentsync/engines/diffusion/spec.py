@@ -135,7 +135,7 @@ def _spec(name: str, release: ReleaseName, made_for_px: int | None = None) -> En
         prepare=_prepare,
         fetch=fetch,
         uses_gpu=lambda settings: settings.device != "cpu",
-        version=2,
+        version=3,
         libraries=("torch", "diffusers", "transformers", "numpy", "opencv-contrib-python"),
         where_or_how_fast=WHERE_OR_HOW_FAST,
         after_voice=AFTER_VOICE,

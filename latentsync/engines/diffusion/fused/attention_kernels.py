@@ -1,4 +1,4 @@
-"""Triton kernels of the temporal and the cross-attention; their twins say what each computes."""
+"""Triton kernels of the temporal and cross-attention, and of the VAE's softmax; their twins say what each computes."""
 
 # pyright: reportCallIssue=false, reportReturnType=false, reportArgumentType=false
 # (Triton types neither launches nor its arithmetic on plain numbers.)
@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 FRAMES = 16  # rows of a temporal tile; a shorter window leaves some unused
-QUERIES = 128  # of a cross-attention tile
+NUMBERS = 2**14  # of a cross-attention tile; more leave no registers
 
 
 @triton.jit
@@ -54,6 +54,15 @@ def _cross(q, kv, out, positions, tokens, heads, channels, image_stride, token_s
     tl.store(out + at, result.to(out.dtype.element_ty), mask=mine)
 
 
+@triton.jit
+def _softmax(scores, columns, BLOCK: tl.constexpr):
+    c = tl.arange(0, BLOCK)
+    at = scores + tl.program_id(0).to(tl.int64) * columns + c
+    value = tl.load(at, mask=c < columns, other=float("-inf")).to(tl.float32) * 1.4426950408889634
+    weights = tl.exp2(value - tl.max(value, 0))
+    tl.store(at, (weights / tl.sum(weights, 0)).to(scores.dtype.element_ty), mask=c < columns)
+
+
 def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:
     images, positions, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     out = qkv.new_empty(images, positions, channels)
@@ -66,13 +75,20 @@ def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:
 
 def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:
     images, positions, channels = q.shape
+    width = _width(channels // heads)
+    rows = min(128, NUMBERS // width)
     out = q.new_empty(q.shape)
-    _cross[(images * triton.cdiv(positions, QUERIES) * heads,)](
+    _cross[(images * triton.cdiv(positions, rows) * heads,)](
         q, kv, out, positions, kv.shape[1], heads, channels, kv.stride(0), kv.stride(1), _scale(channels // heads),
-        HEAD=channels // heads, WIDTH=_width(channels // heads), ROWS=QUERIES,
+        HEAD=channels // heads, WIDTH=width, ROWS=rows,
         TOKENS=max(16, triton.next_power_of_2(kv.shape[1])), num_warps=4,
     )  # fmt: skip
     return out
+
+
+def softmax(scores: Tensor) -> None:
+    columns = scores.shape[-1]
+    _softmax[(scores.numel() // columns,)](scores, columns, BLOCK=triton.next_power_of_2(columns), num_warps=8)
 
 
 def _scale(head: int) -> float:

@@ -4,13 +4,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from latentsync.engines.diffusion.fused.attention_kernels import cross_attention, temporal_attention
+from latentsync.engines.diffusion.fused.attention_kernels import cross_attention, softmax, temporal_attention
 from latentsync.engines.diffusion.fused.geglu_kernels import geglu
 from latentsync.engines.diffusion.fused.norm_kernels import affine, interleave, layer_norm, moments, normalise
 
 __all__ = [
     "affine", "cross_attention", "geglu", "interleave", "layer_norm", "moments", "normalise", "self_attention",
-    "temporal_attention",
+    "softmax", "temporal_attention",
 ]  # fmt: skip
 
 WIDEST_CUDNN = 80  # channels of a head; above, flash attention is faster (H100)

@@ -31,12 +31,19 @@ class Kind(NamedTuple):
     cached: bool  # recompute only what lies outside the branch
 
 
-class Passes:
-    """A batch's inputs, the features kept between its steps, and a graph of each kind of pass if it has a ``pool``."""
+class Capture(NamedTuple):
+    """Where graphs are captured: torch's own stream for it lies on the first GPU that captures."""
 
-    def __init__(self, unet: FusedUNet, shape: Shape, pool: Any):
+    pool: Any
+    stream: torch.cuda.Stream
+
+
+class Passes:
+    """A batch's inputs, the features kept between its steps, and if it may ``capture`` a graph of each kind of pass."""
+
+    def __init__(self, unet: FusedUNet, shape: Shape, capture: Capture | None):
         images, kind = shape.windows * shape.frames, {"device": unet.device, "dtype": unet.dtype}
-        self._unet, self._frames, self._images, self._pool = unet, shape.frames, images, pool
+        self._unet, self._frames, self._images, self._capture = unet, shape.frames, images, capture
         self.sample = torch.zeros(images, shape.high, shape.wide, SAMPLE_CHANNELS, **kind)
         self.kv = torch.empty(images, shape.tokens, unet.voice_channels, **kind)
         self.time = torch.empty(unet.time_channels, device=unet.device)
@@ -45,18 +52,18 @@ class Passes:
 
     def __call__(self, kind: Kind) -> Tensor:
         """Noise (images or twice as many, h, w, 4); overwritten by the next pass of this kind."""
-        if self._pool is None:
+        if self._capture is None:
             return self._run(kind)
         if kind not in self._graphs:
-            self._graphs[kind] = self._captured(kind)
+            self._graphs[kind] = self._captured(kind, self._capture)
         graph, noise = self._graphs[kind]
         graph.replay()
         return noise
 
-    def _captured(self, kind: Kind) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    def _captured(self, kind: Kind, capture: Capture) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         self._run(kind)  # builds the kernels, and is short of memory before anything is captured
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, *capture, capture_error_mode="thread_local"):
             noise = self._run(kind)
         return graph, noise
 
@@ -82,19 +89,20 @@ class PassesByShape:
 
     def __init__(self, unet: FusedUNet, graphed_frames: int):
         self.unet, self._graphed = unet, graphed_frames
+        self._stream = torch.cuda.Stream(unet.device) if unet.device.type == "cuda" else None
         self.let_go()
 
     def let_go(self) -> None:
         """Give the graphs' memory back; a pool ends with its last graph."""
         self._kept: dict[Shape, Passes] = {}
-        self._pool = torch.cuda.graph_pool_handle() if self.unet.device.type == "cuda" else None
+        self._capture = None if self._stream is None else Capture(torch.cuda.graph_pool_handle(), self._stream)
 
     def of(self, shape: Shape) -> Passes:
         """Of batches of this shape."""
         if shape.frames != self._graphed:
             return Passes(self.unet, shape, None)
         if shape not in self._kept:
-            self._kept[shape] = Passes(self.unet, shape, self._pool)
+            self._kept[shape] = Passes(self.unet, shape, self._capture)
         return self._kept[shape]
 
 

@@ -101,6 +101,11 @@ def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
+def softmax(scores: Tensor) -> None:
+    """Softmax over the last axis of contiguous ``scores``, in place."""
+    scores.copy_(scores.float().softmax(-1))
+
+
 def interleave(quarters: Tensor, bias: Tensor) -> Tensor:
     """(N, h + 1, w + 1, 4C), a map for each parity of row and column -> (N, 2h, 2w, C) plus ``bias`` (C,)."""
     images, high, wide, _ = quarters.shape

@@ -27,8 +27,9 @@ class _Attention:
     def __call__(self, given: Map) -> Map:
         rows = self._norm([given], 1, silu=False).flatten(1, 2)
         q, k, v = F.linear(rows, self._qkv, self._bias).chunk(3, dim=-1)
-        heard = torch.bmm(q, k.transpose(1, 2)).softmax(-1) @ v
-        return Map.of(self._ops, given.x, self._out(heard))
+        scores = torch.bmm(q, k.transpose(1, 2))
+        self._ops.softmax(scores)
+        return Map.of(self._ops, given.x, self._out(scores @ v))
 
 
 class _Resnets:

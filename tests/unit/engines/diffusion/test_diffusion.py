@@ -1,6 +1,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from latentsync.engines.diffusion.device import pick_dtype
 from latentsync.engines.diffusion.engine import LatentSyncEngine
 from latentsync.engines.diffusion.memory import Workload
+from latentsync.engines.diffusion.networks import NetworkMakers, Networks
+from latentsync.engines.diffusion.random_weights import random_unet, random_vae, random_whisper
 from latentsync.engines.diffusion.spec import LatentSyncSettings
 from latentsync.engines.protocol import ClipContext, FaceWindow
 from latentsync.errors import InputError, TransientError, WeightsError
@@ -213,6 +216,23 @@ def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path, missing):
     (folder / missing).unlink()
     with pytest.raises(WeightsError, match="lipsync weights fetch"):
         load(folder, **on_cpu)
+
+
+def test_whisper_is_loaded_while_the_other_networks_are():
+    whisper_began = threading.Event()
+
+    def whisper(device: torch.device):
+        whisper_began.set()
+        return random_whisper("tiny", device)
+
+    def unet(device: torch.device, dtype: torch.dtype):
+        assert whisper_began.wait(60)
+        return random_unet("tiny", device, dtype)
+
+    makers = NetworkMakers(unet, partial(random_vae, "tiny"), whisper)
+    engine = LatentSyncEngine(LatentSyncSettings(device="cpu"), RESOLUTION_PX, 0, partial(Networks, makers=makers))
+    engine.preload()
+    assert engine._networks.are_loaded
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])

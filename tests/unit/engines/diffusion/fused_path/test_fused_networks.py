@@ -5,13 +5,15 @@ import torch
 
 from latentsync.engines.diffusion import fused
 from latentsync.engines.diffusion.codec import DiffusersVae
+from latentsync.engines.diffusion.engine import PRELOAD_STEPS
 from latentsync.engines.diffusion.fused import twins
-from latentsync.engines.diffusion.fused.passes import FusedGuidance, PassesByShape
+from latentsync.engines.diffusion.fused.passes import FusedGuidance, Kind, Passes, PassesByShape
 from latentsync.engines.diffusion.fused.unet import FusedUNet
 from latentsync.engines.diffusion.fused.vae import FusedVae
 from latentsync.engines.diffusion.models.unet import UNet
 from latentsync.engines.diffusion.random_weights import random_unet, random_vae
 from latentsync.engines.diffusion.sampling import DeepCache, denoise
+from latentsync.engines.diffusion.spec import QUALITIES, LatentSyncSettings
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 WINDOWS, FRAMES, SIZE, STEPS = 2, 3, 8, 6
@@ -51,6 +53,29 @@ def test_latents_are_those_of_the_readable_network(unet, way):
     again = denoise(passes, *inputs(), **settings, predictor=FusedGuidance)
     assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
     assert torch.equal(made, again)  # nothing of the batch before is left
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_preloading_builds_each_kind_of_pass_that_its_quality_needs(unet, monkeypatch, quality):
+    settings = LatentSyncSettings.model_validate({"quality": quality})
+    run = Passes.__call__
+
+    def kinds(steps: int) -> set[Kind]:
+        seen: set[Kind] = set()
+        monkeypatch.setattr(Passes, "__call__", lambda self, kind: (seen.add(kind), run(self, kind))[1])
+        denoise(
+            PassesByShape(FusedUNet(unet, twins), FRAMES),
+            *inputs(),
+            steps=steps,
+            guidance_scale=settings.guidance_scale,
+            guidance_steps=(settings.guidance_start, settings.guidance_end),
+            scheduler=settings.scheduler,
+            deepcache=DeepCache(settings.deepcache) if settings.deepcache else None,
+            predictor=FusedGuidance,
+        )
+        return seen
+
+    assert kinds(PRELOAD_STEPS) == kinds(settings.steps)
 
 
 def test_guidance_in_an_interval_differs_from_both_ends(unet):
