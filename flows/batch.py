@@ -23,7 +23,7 @@ from latentsync.storage.workspace import Workspace
 from tasks.leaving import given_back
 from tasks.progress import run_folder
 
-FIRST = ("state", "output", "message", "link")
+FIRST = ("state", "output", "link", "message")
 
 
 @flow(name="lipsync-batch", persist_result=False, **END_HOOKS)
