@@ -93,7 +93,7 @@ class LatentSyncEngine:
 
     @contextmanager
     def _loading_models(self) -> Iterator[None]:
-        """The networks that generate are loaded beside the block; it ends when both have, with the errors of both."""
+        """The networks that generate are loaded beside the block, which ends when both have; its error goes first."""
         with ThreadPoolExecutor(1) as beside:
             loaded = beside.submit(copy_context().run, self._preload_models)  # logs and counts for the block's run
             yield
