@@ -125,7 +125,7 @@ def test_an_encoder_that_is_stopped_is_worth_a_retry(tmp_path):
     """A limit on its file size stands in for a disk that fills up."""
 
     def limited() -> Iterator[np.ndarray]:
-        images = faces(2000)
+        images = iter(faces(2000))
         while not (encoders := ffmpeg_children()):  # its starter has not become it yet
             yield next(images)
         resource.prlimit(encoders[0].pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
