@@ -15,7 +15,7 @@ from latentsync.publishing.sole_writer import sole_writer
 from latentsync.segments.part import face_chunks
 from latentsync.settings import Settings
 from latentsync.storage.locations import shown
-from tasks.arenas import limit_malloc_arenas
+from tasks.arenas import bound_malloc
 from tasks.finish import join, pictures, publish
 from tasks.gate import Gate
 from tasks.prepare import find_faces, plan, probe, track, voice
@@ -56,7 +56,7 @@ def lipsync(
         force_segments: Indices of segments to make again although they are done
     """
     set_up_logs()
-    limit_malloc_arenas()
+    bound_malloc()
     with Run(settings, force_segments or ()) as run, sole_writer(output, run.workspace, run.id), Watch(run) as watch:
         job = run.wait(probe.submit(video, audio, output, settings))
         watch.foresee(job)

@@ -10,7 +10,7 @@ from latentsync.errors import InputError
 from latentsync.faces.detectors.registry import load_detector
 from latentsync.records import file_sha256
 from latentsync.settings import Settings
-from tasks.arenas import limit_malloc_arenas
+from tasks.arenas import bound_malloc
 from tasks.runners import runner_of
 
 WARM_ENGINE = "LIPSYNC_WARM_ENGINE"  # environment variable: EngineSettings as JSON
@@ -18,7 +18,7 @@ WARM_ENGINE = "LIPSYNC_WARM_ENGINE"  # environment variable: EngineSettings as J
 
 def dask_setup(worker: object) -> None:
     """Called by Dask when the worker starts."""
-    limit_malloc_arenas()
+    bound_malloc()
     import tasks.segments  # noqa: F401  torch, cv2 and Prefect are imported once, here
 
     if engine := os.environ.get(WARM_ENGINE):

@@ -9,7 +9,7 @@ from cyclopts import App
 from flows.cli.console import show_warnings
 from flows.cli.ending import run_to_the_end
 from flows.cli.running import quiet_prefect
-from tasks.arenas import limit_malloc_arenas
+from tasks.arenas import bound_malloc
 
 app = App(
     name="lipsync",
@@ -48,7 +48,7 @@ def main() -> None:
     """Run the command and exit with its code."""
     quiet_prefect()
     show_warnings()
-    limit_malloc_arenas()
+    bound_malloc()
     code = run_to_the_end(app)
     gc.freeze()  # else leaving searches all that was imported for garbage: 0.7 s
     sys.exit(code)
