@@ -50,23 +50,22 @@ def _load_parts(first, second, at, c, first_channels, second_channels, valid):
 
 @triton.jit(do_not_specialize=["positions", "tiles", "image_tiles", "group", "biased"])
 def _affine(first, second, first_bias, weight, bias, out, first_channels, second_channels, positions, tiles,
-            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
-            GROUP: tl.constexpr):  # fmt: skip
+            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, GROUP: tl.constexpr):  # fmt: skip
     domain, channels = tl.program_id(0), first_channels + second_channels
     member = tl.arange(0, GROUP)
     c, mine = tl.program_id(1) * group + member, member < group
     pending = tl.load(first_bias + c, mask=mine & (c < first_channels) & (biased != 0), other=0)
     total = tl.zeros([GROUP], tl.float32)
-    for number in range(CHUNKS):
-        tile = number * CHUNK + tl.arange(0, CHUNK)
+    for begin in range(0, tiles, CHUNK):
+        tile = begin + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
         total += tl.sum(_load_parts(first, second, at, c[None, :], first_channels, second_channels, valid), 0)
     rows = (tiles // image_tiles * positions).to(tl.float32)
     numbers = rows * group
     mean = (tl.sum(total, 0) + rows * tl.sum(pending, 0)) / numbers
     squares = tl.zeros([GROUP], tl.float32)
-    for number in range(CHUNKS):
-        tile = number * CHUNK + tl.arange(0, CHUNK)
+    for begin in range(0, tiles, CHUNK):
+        tile = begin + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
         sums = _load_parts(first, second, at, c[None, :], first_channels, second_channels, valid)
         within = _load_parts(first, second, at + 1, c[None, :], first_channels, second_channels, valid)
@@ -162,8 +161,7 @@ def affine(
     _affine[(images // frames, groups)](
         first, second, first if pending is None else pending, *norm, out, first_channels, second_channels, positions,
         tiles, image_tiles, channels // groups, int(pending is not None), eps,
-        TILE=TILE_ROWS, CHUNK=chunk, GROUP=width,
-        CHUNKS=triton.cdiv(tiles, chunk), num_warps=8,
+        TILE=TILE_ROWS, CHUNK=chunk, GROUP=width, num_warps=8,
     )  # fmt: skip
     return out
 
