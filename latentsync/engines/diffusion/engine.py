@@ -110,7 +110,9 @@ class LatentSyncEngine:
             quick.settings = self.settings.model_copy(update={"steps": PRELOAD_STEPS})
             shape = self.windows_per_batch, WINDOW_FRAMES
             faces = np.zeros((*shape, self.resolution_px, self.resolution_px, 3), np.uint8)
-            quick.submit(faces, np.zeros((*shape, TOKENS, config.cross_attention_dim), np.float32)).faces()
+            tokens = np.zeros((*shape, TOKENS, config.cross_attention_dim), np.float32)
+            self.models.build(lambda: quick.submit(faces, tokens))
+            quick.submit(faces, tokens).faces()
 
     @property
     def workload(self) -> Workload:

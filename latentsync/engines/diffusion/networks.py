@@ -54,6 +54,7 @@ class Models:
     predictor: Callable[..., Predictor]
     codec: FaceCodec
     free: Callable[[], object] = lambda: None  # gives back memory that only saves time
+    build: Callable[[Callable[[], object]], None] = lambda work: None  # the kernels that ``work`` launches
 
 
 class Networks:
@@ -92,7 +93,7 @@ class Networks:
             return Models(unet.config, unet, GuidedUNet, codec(DiffusersVae.of(vae)))
         passes, fused_vae, predictor = fused.pack(unet, vae)
         log.info("the fused networks generate, in %s", place.dtype)
-        return Models(unet.config, passes, predictor, codec(fused_vae), passes.let_go)
+        return Models(unet.config, passes, predictor, codec(fused_vae), passes.let_go, passes.build)
 
     @cached_property
     def _whisper(self) -> WhisperEncoder:
