@@ -66,12 +66,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=parser.parse_args().scratch) as name:
         folder, kernels = Path(name) / "weights", Path(name) / "kernels"
         print("nothing cached, weights made on the GPU: ", end="", flush=True)
-        _run("window", folder, kernels)
+        _run("window", folder, Path(name) / "other kernels")
         _run("write", folder, kernels)
-        for what in ("weights as published", "weights converted"):
-            print(f"kernels built, {what}: ", end="", flush=True)
+        for what in ("nothing cached, weights as published", "kernels built", "kernels built, weights converted"):
+            print(f"{what}: ", end="", flush=True)
             _run("window", folder, kernels)
-            _run("convert", folder, kernels)
+            if what == "kernels built":
+                _run("convert", folder, kernels)
 
 
 def _run(what: str, folder: Path, kernels: Path) -> None:
