@@ -1,10 +1,9 @@
 """What the LatentSync engine does on this GPU with random full-size weights.
 
-Usage: python benchmarks/gpu.py [speed] [segments] [precision] [ladder] [jobs]   (all without arguments)
+Usage: python -m benchmarks.gpu [speed] [segments] [precision] [ladder] [jobs]   (all without arguments)
 """
 
 import gc
-import json
 import logging
 import resource
 import sys
@@ -15,15 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from flows.cli.bench_clip import BenchClip, PathSpeed, bound_clip, measure_path
 from latentsync.engines.diffusion.engine import LatentSyncEngine
-from latentsync.engines.diffusion.random_weights import random_unet, random_vae
 from latentsync.engines.diffusion.spec import LATENTSYNC, QUALITIES, LatentSyncSettings
 from latentsync.engines.keep_mask import keep_mask
 from latentsync.engines.protocol import WINDOW_FRAMES, Session
 from latentsync.segments.faces import generate_faces
+from tests.unit.engines.diffusion.weights_on_disk import write_full_weights
 
 GIB = 2**30
 CAPS_GIB = (20, 16, 12, 8)
@@ -82,7 +80,7 @@ def _faces(clip: BenchClip, session: Session, windows_per_batch: int, length: in
 def precision() -> None:
     """The settings against float32 on the readable networks: the same weights, window and noise."""
     with tempfile.TemporaryDirectory() as folder:
-        weights = _write_weights(Path(folder))
+        weights = write_full_weights(Path(folder) / "weights", "cuda")
         expected = _made(weights, dtype="float32", fused=False)
         print("against float32              latents' cosine   face in the mask")
         for name, settings in SETTINGS.items():
@@ -102,20 +100,6 @@ def _made(weights: Path, **settings: Any) -> tuple[torch.Tensor, np.ndarray]:
     latents = engine.denoise(tokens, *engine.encode(faces))
     picture = engine.decode(latents, faces)[0].float().cpu().numpy()
     return latents.double(), picture[:, keep_mask(RESOLUTION_PX) < 0.5]
-
-
-def _write_weights(folder: Path) -> Path:
-    """Random full-size weights in float32; whisper's are not read."""
-    vae = random_vae("full", "cuda")
-    for name, module in (("latentsync_unet", random_unet("full", "cuda")), ("vae/diffusion_pytorch_model", vae)):
-        path = folder / f"{name}.safetensors"
-        path.parent.mkdir(exist_ok=True)
-        save_file({key: tensor.contiguous().cpu() for key, tensor in module.state_dict().items()}, path)
-    (folder / "vae" / "config.json").write_text(json.dumps(vae.config))
-    (folder / "weights.json").write_text(json.dumps({"resolution_px": RESOLUTION_PX}))
-    (folder / "whisper").mkdir()
-    (folder / "whisper" / "tiny.pt").touch()
-    return folder
 
 
 def ladder() -> None:

@@ -25,7 +25,6 @@ LIBRARIES = (
     "torch",
     "triton",
     "diffusers",
-    "transformers",
     "safetensors",
     "numpy",
     "scipy",

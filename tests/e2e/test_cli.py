@@ -11,7 +11,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from tests.conftest import Clip
-from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 

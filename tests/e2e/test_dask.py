@@ -20,7 +20,7 @@ from tasks.runners import runner_of
 from tests.conftest import Clip
 from tests.e2e.jobs import made, run
 from tests.e2e.services import Services, kill, wait_until
-from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import write_tiny_weights
 from tests.unit.stitching.signers import make_signer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

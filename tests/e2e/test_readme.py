@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Clip
-from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.segments import generate
 from tests.conftest import Clip
 from tests.e2e.media import cut
-from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 

@@ -112,7 +112,7 @@ def test_a_bad_file_keeps_no_night_red_but_the_first(
     assert sidecar.cpu_seconds
     assert (float(rows["good"]["cpu_seconds"]), rows["good"]["price"]) == (sidecar.cpu_seconds, "")
     assert (sidecar.run_id, sidecar.video.sha256) == (str(made.id), file_sha256(clip.video))
-    assert {"lipsync-pipeline", "prefect", "torch", "transformers"} <= sidecar.versions.keys()
+    assert {"lipsync-pipeline", "prefect", "torch", "diffusers"} <= sidecar.versions.keys()
     assert made.state
     assert str(made.state.message).startswith(f"{outbox}/good.mp4: 25 frames in ")
     shown = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[made.id]))

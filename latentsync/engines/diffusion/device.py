@@ -1,7 +1,6 @@
 """Where the networks run, and in which number format."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -26,11 +25,6 @@ def pick_device(name: str, gpu: int = 0) -> torch.device:
     for name, value in WITHOUT_WORKSPACE.items():
         os.environ.setdefault(name, value)  # torch looks at its first product
     return torch.device("cuda", gpu)
-
-
-def current(device: torch.device) -> AbstractContextManager[object]:
-    """Within it Triton's kernels and CUDA graphs of this thread go to ``device``: each thread begins with GPU 0."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:

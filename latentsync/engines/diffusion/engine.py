@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from latentsync.engines.diffusion.codec import PIXELS_PER_LATENT
-from latentsync.engines.diffusion.device import current, pick_device, pick_dtype
+from latentsync.engines.diffusion.device import pick_device, pick_dtype
 from latentsync.engines.diffusion.memory import (
     MAX_VAE_FRAMES,
     SMALLEST,
@@ -83,7 +83,9 @@ class LatentSyncEngine:
 
     @property
     def models(self) -> Models:
-        """The networks that generate, loaded by the first call."""
+        """The networks that generate, loaded by the first call; who takes them works on their GPU from then on."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # of this thread, which begins with GPU 0: for kernels and graphs
         return self._networks.models
 
     def preload(self) -> None:
@@ -108,7 +110,9 @@ class LatentSyncEngine:
             quick.settings = self.settings.model_copy(update={"steps": PRELOAD_STEPS})
             shape = self.windows_per_batch, WINDOW_FRAMES
             faces = np.zeros((*shape, self.resolution_px, self.resolution_px, 3), np.uint8)
-            quick.submit(faces, np.zeros((*shape, TOKENS, config.cross_attention_dim), np.float32)).faces()
+            tokens = np.zeros((*shape, TOKENS, config.cross_attention_dim), np.float32)
+            self.models.build(lambda: quick.submit(faces, tokens))
+            quick.submit(faces, tokens).faces()
 
     @property
     def workload(self) -> Workload:
@@ -148,33 +152,30 @@ class LatentSyncEngine:
 
     def encode(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, F, h, w) of the masked faces and of the faces, from (B, F, R, R, 3) uint8."""
-        with current(self.device):
-            return self.models.codec.encode(faces, self.workload.vae_frames)
+        return self.models.codec.encode(faces, self.workload.vae_frames)
 
     def denoise(self, tokens: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
         """Latents (B, 4, F, h, w) of faces that say ``tokens`` (B*F, T, C)."""
         models, settings = self.models, self.settings
-        with current(self.device):
-            return denoise(
-                models.unet,
-                self._noise,
-                tokens.to(self.dtype),
-                models.codec.latent_mask,
-                masked_latents,
-                reference_latents,
-                steps=settings.steps,
-                guidance_scale=settings.guidance_scale,
-                guidance_steps=(settings.guidance_start, settings.guidance_end),
-                scheduler=settings.scheduler,
-                deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
-                split_guidance=self.workload.split_guidance,
-                predictor=models.predictor,
-            )
+        return denoise(
+            models.unet,
+            self._noise,
+            tokens.to(self.dtype),
+            models.codec.latent_mask,
+            masked_latents,
+            reference_latents,
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+            guidance_steps=(settings.guidance_start, settings.guidance_end),
+            scheduler=settings.scheduler,
+            deepcache=DeepCache(settings.deepcache, settings.deepcache_branch) if settings.deepcache else None,
+            split_guidance=self.workload.split_guidance,
+            predictor=models.predictor,
+        )
 
     def decode(self, latents: Tensor, faces: Tensor) -> Tensor:
         """New faces (B, F, R, R, 3) uint8 from latents and the faces around the mouth."""
-        with current(self.device):
-            return self.models.codec.decode(latents, faces, self.workload.vae_frames)
+        return self.models.codec.decode(latents, faces, self.workload.vae_frames)
 
     def _made(self, faces: np.ndarray, tokens: np.ndarray) -> tuple[Tensor, Tensor]:
         """New faces of a batch, and whether all numbers on the way were finite."""

@@ -14,6 +14,7 @@ SAMPLE_RATE_HZ = 16000
 FFT_SAMPLES = 400  # 25 ms
 HOP_SAMPLES = 160  # 10 ms: 100 mel frames per second
 MEL_BINS = 80
+LOG_HZ, LOG_MEL, LOG_STEP = 1000.0, 15.0, np.log(6.4) / 27  # where the mel scale turns logarithmic, and how steep
 BLOCK_FRAMES = 3000  # mel frames computed at a time: 30 s
 FLOOR = 1e-10  # power below which everything counts as silence
 RANGE = 8.0  # decades kept below the loudest point of the signal
@@ -82,8 +83,15 @@ def _log_power(voice: Voice, start: int, end: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> Tensor:
-    """Whisper's own filters, by transformers: (MEL_BINS, FFT_SAMPLES // 2 + 1) float32."""
-    from transformers import WhisperFeatureExtractor  # takes seconds, and generating needs none of it
+    """Triangles of unit area on Slaney's mel scale, as whisper has them: (MEL_BINS, FFT_SAMPLES // 2 + 1) float32."""
+    corners = _hz(np.linspace(0, LOG_MEL + np.log(SAMPLE_RATE_HZ / 2 / LOG_HZ) / LOG_STEP, MEL_BINS + 2))
+    away = corners - np.linspace(0, SAMPLE_RATE_HZ / 2, FFT_SAMPLES // 2 + 1)[:, None]
+    widths = np.diff(corners)
+    rising, falling = -away[:, :-2] / widths[:-1], away[:, 2:] / widths[1:]
+    filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (corners[2:] - corners[:-2])
+    return torch.from_numpy(filters.T.astype(np.float32))
 
-    extractor = WhisperFeatureExtractor(feature_size=MEL_BINS, sampling_rate=SAMPLE_RATE_HZ, n_fft=FFT_SAMPLES)
-    return torch.from_numpy(extractor.mel_filters.T.astype(np.float32))
+
+def _hz(mel: np.ndarray) -> np.ndarray:
+    """Frequencies of Slaney's mel: linear below ``LOG_MEL``, logarithmic above."""
+    return np.where(mel < LOG_MEL, mel * LOG_HZ / LOG_MEL, LOG_HZ * np.exp(LOG_STEP * (mel - LOG_MEL)))

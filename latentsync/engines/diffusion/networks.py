@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,12 +15,10 @@ from latentsync.engines.diffusion.codec import DiffusersVae, FaceCodec
 from latentsync.engines.diffusion.converted import quickest_file
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.engines.diffusion.models.vae import VaeWeights
+from latentsync.engines.diffusion.models.whisper import WhisperEncoder
 from latentsync.engines.diffusion.random_weights import Size, random_unet, random_vae, random_whisper
 from latentsync.engines.diffusion.sampling import GuidedUNet, Predictor
 from latentsync.engines.diffusion.whisper import load_whisper
-
-if TYPE_CHECKING:
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class NetworkMakers:
 
     unet: Callable[[torch.device, torch.dtype], UNet]
     vae: Callable[[torch.device, torch.dtype], VaeWeights]
-    whisper: Callable[[torch.device], "WhisperEncoder"]
+    whisper: Callable[[torch.device], WhisperEncoder]
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class Models:
     predictor: Callable[..., Predictor]
     codec: FaceCodec
     free: Callable[[], object] = lambda: None  # gives back memory that only saves time
+    build: Callable[[Callable[[], object]], None] = lambda work: None  # the kernels that ``work`` launches
 
 
 class Networks:
@@ -73,7 +72,7 @@ class Networks:
             return self._models
 
     @property
-    def whisper(self) -> "WhisperEncoder":
+    def whisper(self) -> WhisperEncoder:
         """The encoder of the voice."""
         with self._loading_whisper:
             return self._whisper
@@ -94,10 +93,10 @@ class Networks:
             return Models(unet.config, unet, GuidedUNet, codec(DiffusersVae.of(vae)))
         passes, fused_vae, predictor = fused.pack(unet, vae)
         log.info("the fused networks generate, in %s", place.dtype)
-        return Models(unet.config, passes, predictor, codec(fused_vae), passes.let_go)
+        return Models(unet.config, passes, predictor, codec(fused_vae), passes.let_go, passes.build)
 
     @cached_property
-    def _whisper(self) -> "WhisperEncoder":
+    def _whisper(self) -> WhisperEncoder:
         return self._makers.whisper(self._place.device)
 
 

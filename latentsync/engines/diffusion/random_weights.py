@@ -1,15 +1,13 @@
 """Random weights, made directly on the device: for measurements and tests without published files."""
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
 
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.engines.diffusion.models.vae import VaeWeights
-
-if TYPE_CHECKING:
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from latentsync.engines.diffusion.models.whisper import WhisperConfig, WhisperEncoder
 
 Module = TypeVar("Module", bound=nn.Module)
 Size = Literal["full", "tiny"]
@@ -54,20 +52,14 @@ def _vae_config(size: Size) -> dict[str, Any]:
     }
 
 
-def random_whisper(size: Size, device: Device = "cpu") -> "WhisperEncoder":
+def random_whisper(size: Size, device: Device = "cpu") -> WhisperEncoder:
     """A whisper encoder of the size of whisper tiny, or a smaller one; the same for the same size."""
-    from transformers import WhisperConfig  # takes seconds
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
     channels, heads = (384, 6) if size == "full" else (TINY_UNET.cross_attention_dim, 2)
-    config = WhisperConfig(
-        d_model=channels, encoder_attention_heads=heads, encoder_ffn_dim=4 * channels, encoder_layers=4
-    )
+    config = WhisperConfig(d_model=channels, encoder_attention_heads=heads, encoder_ffn_dim=4 * channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = WhisperEncoder(config)
-    nn.Module.to(encoder.eval().requires_grad_(False), device)  # transformers' own `to` is mistyped
-    return encoder
+    return encoder.eval().requires_grad_(False).to(device)
 
 
 def _initialised(module: Module, device: Device, dtype: torch.dtype, seed: int = 0) -> Module:

@@ -8,19 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from latentsync.engines.diffusion.mel import SAMPLE_RATE_HZ, Voice, log_mel, loudest
+from latentsync.engines.diffusion.models.whisper import WhisperEncoder
 from latentsync.engines.diffusion.spec import rows_heard
-from latentsync.engines.diffusion.whisper import inner_layers, load_whisper
+from latentsync.engines.diffusion.whisper import load_whisper
 from latentsync.errors import UnusableFile
-
-if TYPE_CHECKING:
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 HOP_ROWS = 750  # 15 s between windows of 30 s: the middle 15 s of each are kept
 FADE_ROWS = 50  # 1 s, where the kept parts meet
@@ -52,7 +49,7 @@ def extract_features(
     return write_features(audio, load_whisper(whisper_weights, device), out)
 
 
-def write_features(audio: Path, encoder: "WhisperEncoder", out: Path) -> VoiceFeatures:
+def write_features(audio: Path, encoder: WhisperEncoder, out: Path) -> VoiceFeatures:
     """``extract_features`` with an encoder that is loaded already, on the encoder's device."""
     voice = Voice(audio)
     rows = voice.mel_frames // 2
@@ -80,7 +77,8 @@ def frame_tokens(path: Path, start: int, end: int, fps: Fraction) -> np.ndarray:
     return heard.reshape(len(index), -1, rows.shape[-1])
 
 
-def _windows(voice: Voice, encoder: "WhisperEncoder") -> Iterator[tuple[int, np.ndarray]]:
+@torch.no_grad()
+def _windows(voice: Voice, encoder: WhisperEncoder) -> Iterator[tuple[int, np.ndarray]]:
     """First row and rows (T, layers, C) of each window; only a lone window is padded."""
     positions = encoder.config.max_source_positions
     rows = voice.mel_frames // 2
@@ -90,7 +88,8 @@ def _windows(voice: Voice, encoder: "WhisperEncoder") -> Iterator[tuple[int, np.
         end = min(2 * (start + positions), voice.mel_frames)
         mel = log_mel(voice, 2 * start, end, peak)
         mel = F.pad(mel, (0, 2 * positions - mel.shape[1]))  # zeros in the mel domain, as in training
-        yield start, inner_layers(encoder, mel[None].to(encoder.device))[0, : rows - start].cpu().numpy()
+        heard = encoder(mel[None].to(encoder.conv1.weight.device))
+        yield start, heard[0, : rows - start].cpu().numpy()
 
 
 def _faded(windows: Iterator[tuple[int, np.ndarray]], positions: int) -> Iterator[np.ndarray]:

@@ -1,22 +1,21 @@
-"""The voice encoder: Whisper's (Radford et al. 2022) by transformers, read for its inner layers."""
+"""Whisper's files: OpenAI's and Hugging Face's, loaded strictly."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from latentsync.engines.diffusion.mel import MEL_BINS
+from latentsync.engines.diffusion.models.whisper import WhisperConfig, WhisperEncoder
 from latentsync.engines.diffusion.tensors import load_strictly, open_tensors
 from latentsync.errors import WeightsError
 
-if TYPE_CHECKING:  # transformers takes seconds to import, and generating needs none of it
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-# OpenAI's names of tensors -> transformers'.
+# OpenAI's names of tensors -> transformers', which are ours.
 _RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"positional_embedding$", "embed_positions.weight"),
     (r"\bblocks\.", "layers."),
@@ -30,48 +29,43 @@ _RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 ]
 
 
-def load_whisper(weights: Path, device: str | torch.device = "cpu") -> "WhisperEncoder":
+def load_whisper(weights: Path, device: str | torch.device = "cpu") -> WhisperEncoder:
     """Load the encoder in float32 from OpenAI's .pt file or a Hugging Face folder; the decoder is ignored.
 
     Raises ``WeightsError`` when it is missing, incomplete, of another shape or no whisper.
     """
-    from transformers import WhisperConfig
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-    path, tensors, fields = _open_folder(weights) if weights.is_dir() else _open_openai(weights)
-    try:
-        with torch.device("meta"):
-            encoder = WhisperEncoder(WhisperConfig(**fields))
-    except Exception as error:  # transformers' validators have no common base
-        raise WeightsError(f"{path}: transformers cannot build its whisper ({' '.join(str(error).split())})") from error
-    if (mel_bins := encoder.config.num_mel_bins) != MEL_BINS:
-        raise WeightsError(f"{path} hears {mel_bins} mel bins, LatentSync was trained on {MEL_BINS}: use whisper tiny")
+    path, tensors, sizes = _open_folder(weights) if weights.is_dir() else _open_openai(weights)
+    config = _config(path, sizes)
+    with torch.device("meta"):
+        encoder = WhisperEncoder(config)
     own = {name.removeprefix("encoder."): part for name, part in tensors.items() if name.startswith("encoder.")}
     return load_strictly(encoder, own, path, device)
 
 
-@torch.no_grad()
-def inner_layers(encoder: "WhisperEncoder", mel: Tensor) -> Tensor:
-    """What enters the first block and what leaves every block: (B, T, blocks + 1, channels) float32.
-
-    ``mel`` (B, mel bins, 2 T) fills the encoder's window. The library's own last hidden state has gone
-    through the final norm, which LatentSync was trained without: the last layer is what enters that norm.
-    """
-    last: list[Tensor] = []
-    with encoder.layer_norm.register_forward_pre_hook(lambda _, inputs: last.append(inputs[0])):
-        states = encoder(mel, output_hidden_states=True).hidden_states
-    return torch.stack([*states[:-1], *last], dim=2)
+def _config(path: Path, sizes: Mapping[str, Any]) -> WhisperConfig:
+    """Sizes that a whisper for LatentSync can have."""
+    config = WhisperConfig(**{field.name: sizes[field.name] for field in fields(WhisperConfig) if field.name in sizes})
+    for name, size in vars(config).items():
+        if not isinstance(size, int) or size < 1:
+            raise WeightsError(f"{path} is no whisper: its {name} is {size!r}, not a whole number above 0")
+    if config.d_model % config.encoder_attention_heads:
+        heads = config.encoder_attention_heads
+        raise WeightsError(f"{path} is no whisper: {config.d_model} channels are not divisible by {heads} heads")
+    if config.num_mel_bins != MEL_BINS:
+        found = config.num_mel_bins
+        raise WeightsError(f"{path} hears {found} mel bins, LatentSync was trained on {MEL_BINS}: use whisper tiny")
+    return config
 
 
 def _open_openai(path: Path) -> tuple[Path, Mapping[str, Tensor], Mapping[str, Any]]:
-    """File, tensors under transformers' names, and fields of its configuration."""
+    """File, tensors under our names, and the sizes of its configuration."""
     content = open_tensors(path)
     if "dims" not in content or "model_state_dict" not in content:
         raise WeightsError(f"{path} is no whisper file: it holds {sorted(content)[:5]}, not dims and weights")
     dims: Mapping[str, Any] = content["dims"]  # type: ignore[assignment]
     tensors: Mapping[str, Tensor] = content["model_state_dict"]  # type: ignore[assignment]
     try:
-        fields = {
+        sizes = {
             "num_mel_bins": dims["n_mels"],
             "max_source_positions": dims["n_audio_ctx"],
             "d_model": dims["n_audio_state"],
@@ -81,7 +75,7 @@ def _open_openai(path: Path) -> tuple[Path, Mapping[str, Tensor], Mapping[str, A
         }
     except KeyError as missing:
         raise WeightsError(f"{path} is no whisper file: its dims lack {missing}") from missing
-    return path, {_renamed(name): tensor for name, tensor in tensors.items()}, fields
+    return path, {_renamed(name): tensor for name, tensor in tensors.items()}, sizes
 
 
 def _open_folder(folder: Path) -> tuple[Path, Mapping[str, Tensor], Mapping[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 from latentsync.engines.diffusion.spec import LatentSyncSettings
 from latentsync.engines.registry import load_engine
 from latentsync.engines.settings import EngineSettings
-from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import write_tiny_weights
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 FRAMES = 16  # rows of a temporal tile; a shorter window leaves some unused
-QUERIES = 128  # of a cross-attention tile
+NUMBERS = 2**14  # of a cross-attention tile; more leave no registers
 
 
 @triton.jit
@@ -75,10 +75,12 @@ def temporal_attention(qkv: Tensor, frames: int, heads: int) -> Tensor:
 
 def cross_attention(q: Tensor, kv: Tensor, heads: int) -> Tensor:
     images, positions, channels = q.shape
+    width = _width(channels // heads)
+    rows = min(128, NUMBERS // width)
     out = q.new_empty(q.shape)
-    _cross[(images * triton.cdiv(positions, QUERIES) * heads,)](
+    _cross[(images * triton.cdiv(positions, rows) * heads,)](
         q, kv, out, positions, kv.shape[1], heads, channels, kv.stride(0), kv.stride(1), _scale(channels // heads),
-        HEAD=channels // heads, WIDTH=_width(channels // heads), ROWS=QUERIES,
+        HEAD=channels // heads, WIDTH=width, ROWS=rows,
         TOKENS=max(16, triton.next_power_of_2(kv.shape[1])), num_warps=4,
     )  # fmt: skip
     return out

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from latentsync.engines.diffusion.fused.twins import GroupNorm
+
 Ops = ModuleType
 IMAGES_TOGETHER = 16  # in an upsampling: for more, cuDNN chooses a kernel that takes twice as long (H100)
 
@@ -36,14 +38,14 @@ class Norm:
     """GroupNorm, with SiLU if asked, over the statistics of ``frames`` images."""
 
     def __init__(self, ops: Ops, module: Any):
-        self._ops, self._groups, self._eps = ops, module.num_groups, module.eps
-        self._norm = module.weight.float(), module.bias.float()
+        self._ops = ops
+        self._norm = GroupNorm(module.weight.float(), module.bias.float(), module.num_groups, module.eps)
 
     def __call__(self, maps: list[Map], frames: int, silu: bool, pending: Tensor | None = None) -> Tensor:
         """Normalise maps side by side, ``pending`` (c,) added to the first."""
         x = maps[0].x
         parts, positions = [each.moments for each in maps], x.shape[1] * x.shape[2]
-        scales = self._ops.affine(parts, pending, self._norm, positions, frames, self._groups, self._eps)
+        scales = self._ops.affine(parts, pending, self._norm, positions, frames)
         out = self._ops.normalise([each.x.flatten(1, 2) for each in maps], scales, frames, silu)
         return out.unflatten(1, x.shape[1:3])
 

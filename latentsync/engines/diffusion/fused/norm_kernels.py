@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from latentsync.engines.diffusion.fused.twins import TILE_ROWS
+from latentsync.engines.diffusion.fused.twins import TILE_ROWS, GroupNorm
 
 ROWS = 16  # that a program of `normalise` takes
 FEW, AT_ONCE = 32, 8192  # tiles, or else sums, that a program of `affine` looks at together
@@ -50,23 +50,22 @@ def _load_parts(first, second, at, c, first_channels, second_channels, valid):
 
 @triton.jit(do_not_specialize=["positions", "tiles", "image_tiles", "group", "biased"])
 def _affine(first, second, first_bias, weight, bias, out, first_channels, second_channels, positions, tiles,
-            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
-            GROUP: tl.constexpr):  # fmt: skip
+            image_tiles, group, biased, eps, TILE: tl.constexpr, CHUNK: tl.constexpr, GROUP: tl.constexpr):  # fmt: skip
     domain, channels = tl.program_id(0), first_channels + second_channels
     member = tl.arange(0, GROUP)
     c, mine = tl.program_id(1) * group + member, member < group
     pending = tl.load(first_bias + c, mask=mine & (c < first_channels) & (biased != 0), other=0)
     total = tl.zeros([GROUP], tl.float32)
-    for number in range(CHUNKS):
-        tile = number * CHUNK + tl.arange(0, CHUNK)
+    for begin in range(0, tiles, CHUNK):
+        tile = begin + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
         total += tl.sum(_load_parts(first, second, at, c[None, :], first_channels, second_channels, valid), 0)
     rows = (tiles // image_tiles * positions).to(tl.float32)
     numbers = rows * group
     mean = (tl.sum(total, 0) + rows * tl.sum(pending, 0)) / numbers
     squares = tl.zeros([GROUP], tl.float32)
-    for number in range(CHUNKS):
-        tile = number * CHUNK + tl.arange(0, CHUNK)
+    for begin in range(0, tiles, CHUNK):
+        tile = begin + tl.arange(0, CHUNK)
         at, valid = ((domain * tiles + tile) * 2)[:, None], (tile < tiles)[:, None] & mine[None, :]
         sums = _load_parts(first, second, at, c[None, :], first_channels, second_channels, valid)
         within = _load_parts(first, second, at + 1, c[None, :], first_channels, second_channels, valid)
@@ -143,27 +142,18 @@ def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) ->
     return found
 
 
-def affine(
-    parts: list[Tensor],
-    pending: Tensor | None,
-    norm: tuple[Tensor, Tensor],
-    positions: int,
-    frames: int,
-    groups: int,
-    eps: float,
-) -> Tensor:
+def affine(parts: list[Tensor], pending: Tensor | None, norm: GroupNorm, positions: int, frames: int) -> Tensor:
     first, second = parts[0], parts[-1]
     images, image_tiles, _, first_channels = first.shape
     second_channels = second.shape[-1] if len(parts) > 1 else 0
     channels = first_channels + second_channels
-    width, tiles = max(16, triton.next_power_of_2(channels // groups)), image_tiles * frames
+    width, tiles = max(16, triton.next_power_of_2(channels // norm.groups)), image_tiles * frames
     chunk = FEW if tiles <= FEW else AT_ONCE // width  # two sizes: every other one would be built, too
     out = torch.empty(images // frames, 2, channels, dtype=torch.float32, device=first.device)
-    _affine[(images // frames, groups)](
-        first, second, first if pending is None else pending, *norm, out, first_channels, second_channels, positions,
-        tiles, image_tiles, channels // groups, int(pending is not None), eps,
-        TILE=TILE_ROWS, CHUNK=chunk, GROUP=width,
-        CHUNKS=triton.cdiv(tiles, chunk), num_warps=8,
+    _affine[(images // frames, norm.groups)](
+        first, second, first if pending is None else pending, norm.weight, norm.bias, out, first_channels,
+        second_channels, positions, tiles, image_tiles, channels // norm.groups, int(pending is not None), norm.eps,
+        TILE=TILE_ROWS, CHUNK=chunk, GROUP=width, num_warps=8,
     )  # fmt: skip
     return out
 

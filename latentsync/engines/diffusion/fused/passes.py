@@ -1,5 +1,6 @@
 """The fused UNet on batches of one shape: inputs in fixed places, so that every kind of pass is one CUDA graph."""
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -96,6 +97,16 @@ class PassesByShape:
         """Give the graphs' memory back; a pool ends with its last graph."""
         self._kept: dict[Shape, Passes] = {}
         self._capture = None if self._stream is None else Capture(torch.cuda.graph_pool_handle(), self._stream)
+
+    def build(self, work: Callable[[], object]) -> None:
+        """Have the kernels that ``work`` launches built, and nothing kept of what it makes."""
+        from latentsync.engines.diffusion.fused.building import build_together  # twins need no Triton
+
+        self._capture = None
+        try:
+            build_together(work, self.unet.device)
+        finally:
+            self.let_go()
 
     def of(self, shape: Shape) -> Passes:
         """Of batches of this shape."""

@@ -5,11 +5,22 @@ of ``TILE_ROWS`` positions, a channel's sum and its sum of squares about the til
 they can be merged over any number of tiles without cancellation (Chan et al. 1979).
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 TILE_ROWS = 128
+
+
+class GroupNorm(NamedTuple):
+    """Its weight and bias are (channels,) float32."""
+
+    weight: Tensor
+    bias: Tensor
+    groups: int
+    eps: float
 
 
 def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
@@ -22,29 +33,18 @@ def moments(x: Tensor, add: Tensor | None = None, bias: Tensor | None = None) ->
     return torch.stack([sums, squares], 2)
 
 
-def affine(
-    parts: list[Tensor],
-    pending: Tensor | None,
-    norm: tuple[Tensor, Tensor],
-    positions: int,
-    frames: int,
-    groups: int,
-    eps: float,
-) -> Tensor:
+def affine(parts: list[Tensor], pending: Tensor | None, norm: GroupNorm, positions: int, frames: int) -> Tensor:
     """GroupNorm as a factor and an addend per channel, (images / frames, 2, channels) float32.
 
     Args:
         parts: moments of each of one or two maps side by side on the channels.
         pending: a bias (channels of the first,) that is still to be added to the first map.
-        norm: weight and bias of the norm, (channels,) float32.
         positions: of one image.
         frames: images that share their statistics.
-        groups: of channels.
-        eps: added to the variance.
     """
     joined = torch.cat(parts, -1).unflatten(0, (-1, frames)).flatten(1, 2)
     total, square = joined.unbind(2)
-    bias = torch.zeros_like(norm[0])
+    bias = torch.zeros_like(norm.weight)
     if pending is not None:
         bias[: len(pending)] = pending
     tiles = total.shape[1] // frames
@@ -52,13 +52,14 @@ def affine(
     rows[-1] = positions - TILE_ROWS * (tiles - 1)
     rows = rows.repeat(frames)[None, :, None]
     means = total / rows + bias
-    grouped = means.unflatten(-1, (groups, -1))
+    grouped = means.unflatten(-1, (norm.groups, -1))
     mean = (grouped * rows[..., None]).sum((1, 3), keepdim=True) / (rows.sum() * grouped.shape[-1])
-    spread = square.unflatten(-1, (groups, -1)) + rows[..., None] * (grouped - mean).square()
+    spread = square.unflatten(-1, (norm.groups, -1)) + rows[..., None] * (grouped - mean).square()
     variance = spread.sum((1, 3), keepdim=True) / (rows.sum() * grouped.shape[-1])
-    mean, rstd = (part.expand(-1, 1, -1, grouped.shape[-1]).flatten(1) for part in (mean, (variance + eps).rsqrt()))
-    scale = rstd * norm[0]
-    return torch.stack([scale, norm[1] + (bias - mean) * scale], 1)
+    rstd = (variance + norm.eps).rsqrt()
+    mean, rstd = (part.expand(-1, 1, -1, grouped.shape[-1]).flatten(1) for part in (mean, rstd))
+    scale = rstd * norm.weight
+    return torch.stack([scale, norm.bias + (bias - mean) * scale], 1)
 
 
 def normalise(maps: list[Tensor], scales: Tensor, frames: int, silu: bool) -> Tensor:

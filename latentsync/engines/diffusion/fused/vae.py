@@ -1,5 +1,6 @@
 """The VAE packed for inference: computes what diffusers' ``AutoencoderKL`` computes, posterior's mode and all."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,25 +33,28 @@ class _Attention:
         return Map.of(self._ops, given.x, self._out(scores @ v))
 
 
-class _Resnets:
-    """Resnets one after the other, every image on its own."""
+class _Level:
+    """Resnets one after the other, every image on its own, then the change of size, if there is one."""
 
-    def __init__(self, ops: Ops, modules: Any):
-        self._layers = [Resnet(ops, module) for module in modules]
+    def __init__(self, ops: Ops, resnets: Any, samplers: Sequence[Callable[[Tensor], Map]] = ()):
+        self._resnets, self._samplers = [Resnet(ops, module) for module in resnets], samplers
 
     def __call__(self, x: Map) -> Map:
-        for layer in self._layers:
-            x = layer([x], layer.bias1, 1)
+        for resnet in self._resnets:
+            x = resnet([x], resnet.bias1, 1)
+        for sampler in self._samplers:
+            x = sampler(x.x)
         return x
 
 
-class _Middle:
-    def __init__(self, ops: Ops, module: Any):
-        self._first, self._last = _Resnets(ops, module.resnets[:1]), _Resnets(ops, module.resnets[1:])
-        self._attention = _Attention(ops, module.attentions[0])
+def _levels(ops: Ops, blocks: Any, sampler: type["_Downsample | Upsample"]) -> list[Callable[[Map], Map]]:
+    return [_Level(ops, block.resnets, [sampler(ops, module) for module in block.samplers]) for block in blocks]
 
-    def __call__(self, x: Map) -> Map:
-        return self._last(self._attention(self._first(x)))
+
+def _middle(ops: Ops, module: Any) -> list[Callable[[Map], Map]]:
+    return [
+        _Level(ops, module.resnets[:1]), _Attention(ops, module.attentions[0]), _Level(ops, module.resnets[1:])
+    ]  # fmt: skip
 
 
 class _Downsample:
@@ -95,38 +99,28 @@ class FusedVae:
         after_quant: Any = weights.post_quant_conv
         dtype = quant.weight.dtype
         self._encode_in = _End(encoder.conv_in.weight, encoder.conv_in.bias, dtype)
-        self._down = [
-            (_Resnets(ops, block.resnets), [_Downsample(ops, sampler) for sampler in block.samplers])
-            for block in encoder.down_blocks
-        ]
-        self._encode_mid, self._encode_norm = _Middle(ops, encoder.mid_block), Norm(ops, encoder.conv_norm_out)
+        self._encoder = _levels(ops, encoder.down_blocks, _Downsample) + _middle(ops, encoder.mid_block)
+        self._encode_norm = Norm(ops, encoder.conv_norm_out)
         mean = self._scale * quant.weight[:LATENT_CHANNELS].float().flatten(1)  # the rest is the variance
         bias = mean @ encoder.conv_out.bias.float() + self._scale * quant.bias[:LATENT_CHANNELS].float()
         merged = torch.einsum("om,mihw->oihw", mean, encoder.conv_out.weight.float())
         self._encode_out = _End(merged, bias, dtype)
         self._after_quant = after_quant.weight.float().flatten(1), after_quant.bias.float()
         self._decode_in = _End(decoder.conv_in.weight, decoder.conv_in.bias, dtype)
-        self._decode_mid, self._decode_norm = _Middle(ops, decoder.mid_block), Norm(ops, decoder.conv_norm_out)
-        self._up = [
-            (_Resnets(ops, block.resnets), [Upsample(ops, sampler) for sampler in block.samplers])
-            for block in decoder.up_blocks
-        ]
+        self._decoder = _middle(ops, decoder.mid_block) + _levels(ops, decoder.up_blocks, Upsample)
+        self._decode_norm = Norm(ops, decoder.conv_norm_out)
         self._decode_out = _End(decoder.conv_out.weight, decoder.conv_out.bias, dtype)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (N, R, R, 3) in -1..1 -> latents (N, h, w, 4) float32."""
         x = self._encode_in.opened(self._ops, pixels)
-        for resnets, downsamplers in self._down:
-            x = resnets(x)
-            for downsample in downsamplers:
-                x = downsample(x.x)
-        return self._encode_out.closed(self._encode_norm([self._encode_mid(x)], 1, silu=True))
+        for layer in self._encoder:
+            x = layer(x)
+        return self._encode_out.closed(self._encode_norm([x], 1, silu=True))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, h, w, 4) -> pixels (N, R, R, 3) float32."""
-        x = self._decode_mid(self._decode_in.opened(self._ops, F.linear(latents / self._scale, *self._after_quant)))
-        for resnets, upsamplers in self._up:
-            x = resnets(x)
-            for upsample in upsamplers:
-                x = upsample(x.x)
+        x = self._decode_in.opened(self._ops, F.linear(latents / self._scale, *self._after_quant))
+        for layer in self._decoder:
+            x = layer(x)
         return self._decode_out.closed(self._decode_norm([x], 1, silu=True))

@@ -16,10 +16,9 @@ from latentsync.engines.diffusion.checkpoints import check, convert, load_unet, 
 from latentsync.engines.diffusion.manifest import pin_resolution
 from latentsync.engines.diffusion.models.unet import UNet, UNetConfig
 from latentsync.errors import InputError, WeightsError
-from tests.unit.engines.diffusion.tiny_weights import (
+from tests.unit.engines.diffusion.weights_on_disk import (
     RESOLUTION_PX,
     published_form,
-    write_tiny_unet_and_whisper,
     write_tiny_weights,
 )
 from tests.unit.engines.diffusion.whisper_files import random_model, write_openai
@@ -27,7 +26,7 @@ from tests.unit.engines.diffusion.whisper_files import random_model, write_opena
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
-    return write_tiny_unet_and_whisper(tmp_path_factory.mktemp("weights"))
+    return write_tiny_weights(tmp_path_factory.mktemp("weights"))
 
 
 def edit_unet(folder: Path, edit) -> Path:

@@ -12,7 +12,7 @@ from latentsync.engines.diffusion.networks import Place, published_networks
 from latentsync.engines.registry import engine_identity
 from latentsync.engines.settings import EngineSettings
 from latentsync.errors import WeightsError
-from tests.unit.engines.diffusion.tiny_weights import RESOLUTION_PX, published_form, write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import RESOLUTION_PX, published_form, write_tiny_weights
 
 HALF = torch.float16
 

@@ -16,9 +16,8 @@ from latentsync.engines.diffusion.random_weights import random_unet, random_vae,
 from latentsync.engines.diffusion.spec import LatentSyncSettings
 from latentsync.engines.protocol import ClipContext, FaceWindow
 from latentsync.errors import InputError, TransientError, WeightsError
-from tests.unit.engines.diffusion.tiny_weights import (
+from tests.unit.engines.diffusion.weights_on_disk import (
     RESOLUTION_PX,
-    write_tiny_unet_and_whisper,
     write_tiny_weights,
 )
 from tests.unit.engines.signals import speech_like, write_wav
@@ -201,7 +200,7 @@ def test_numbers_out_of_range_are_refused_with_the_remedy(weights, monkeypatch):
 
 
 def test_weights_of_another_resolution_are_refused(tmp_path):
-    weights = write_tiny_unet_and_whisper(tmp_path)
+    weights = write_tiny_weights(tmp_path)
     with pytest.raises(WeightsError, match=r"made for 64 px .*, not for 512 px"):
         load(weights, 512, **on_cpu)
 
@@ -210,9 +209,7 @@ def test_weights_of_another_resolution_are_refused(tmp_path):
     "missing", ["latentsync_unet.pt", "whisper/tiny.pt", "vae/diffusion_pytorch_model.safetensors"]
 )
 def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path, missing):
-    folder = write_tiny_unet_and_whisper(tmp_path)
-    (folder / "vae").mkdir()
-    (folder / "vae" / "diffusion_pytorch_model.safetensors").touch()
+    folder = write_tiny_weights(tmp_path)
     (folder / missing).unlink()
     with pytest.raises(WeightsError, match="lipsync weights fetch"):
         load(folder, **on_cpu)

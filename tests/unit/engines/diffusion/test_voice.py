@@ -13,7 +13,7 @@ import torch
 
 from latentsync.engines.diffusion.mel import Voice, log_mel, loudest
 from latentsync.engines.diffusion.voice import FADE_ROWS, HOP_ROWS, extract_features, frame_tokens
-from latentsync.engines.diffusion.whisper import inner_layers, load_whisper
+from latentsync.engines.diffusion.whisper import load_whisper
 from latentsync.errors import InputError
 from tests.unit.engines.diffusion.whisper_files import random_model, write_openai
 from tests.unit.engines.signals import RATE, speech_like, write_wav
@@ -68,7 +68,7 @@ def test_hard_windows_would_step(signal, whisper, folder):
     """The measure above is able to fail: it finds the reference's glitch at 30 s."""
     voice, encoder = Voice(write_wav(folder / "voice.wav", signal)), load_whisper(whisper)
     peak = loudest(voice)
-    windows = [inner_layers(encoder, log_mel(voice, start, start + 3000, peak)[None])[0] for start in (0, 3000)]
+    windows = [encoder(log_mel(voice, start, start + 3000, peak)[None])[0] for start in (0, 3000)]
     step = changes(torch.cat(windows).numpy())
     assert step[1499] > 2 * np.delete(step, 1499).max()
 

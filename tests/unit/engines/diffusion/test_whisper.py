@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration, WhisperModel
 
-from latentsync.engines.diffusion.whisper import inner_layers, load_whisper
+from latentsync.engines.diffusion.whisper import load_whisper
 from latentsync.errors import WeightsError
 from tests.unit.engines.diffusion.whisper_files import random_model, write_openai
 
@@ -52,7 +52,7 @@ def test_a_folder_with_the_task_on_top_is_loaded_too(model, tmp_path):
     assert all(torch.equal(tensor, states(model)[name]) for name, tensor in load_whisper(tmp_path).state_dict().items())
 
 
-def test_layers_are_those_around_the_blocks_without_the_final_norm(model, openai):
+def test_layers_are_transformers_own_around_the_blocks_without_the_final_norm(model, openai):
     encoder, mel = load_whisper(openai), torch.randn(1, 80, 3000)
     entered, left = [], []
     model.encoder.layers[0].register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
@@ -60,19 +60,10 @@ def test_layers_are_those_around_the_blocks_without_the_final_norm(model, openai
         block.register_forward_hook(lambda _, inputs, output: left.append(output))
     with torch.no_grad():
         normed = model.encoder(mel).last_hidden_state
-    layers = inner_layers(encoder, mel)
+    layers = encoder(mel)
     assert layers.shape == (1, 1500, 3, 32)
-    torch.testing.assert_close(layers, torch.stack([*entered, *left], dim=2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(layers, torch.stack([*entered, *left], dim=2), atol=1e-6, rtol=0)  # 0 on most CPUs
     assert (layers[:, :, -1] - normed).abs().max() > 0.1
-
-
-def test_layers_of_one_call_are_not_those_of_another(openai):
-    encoder = load_whisper(openai)
-    loud, quiet = torch.ones(1, 80, 3000), torch.zeros(1, 80, 3000)
-    first = inner_layers(encoder, loud)
-    inner_layers(encoder, quiet)
-    assert torch.equal(inner_layers(encoder, loud), first)
-    assert not encoder.layer_norm._forward_pre_hooks
 
 
 def test_missing_extra_and_misshapen_tensors_are_all_named(openai):
@@ -94,8 +85,8 @@ def test_missing_extra_and_misshapen_tensors_are_all_named(openai):
 @pytest.mark.parametrize(
     ("dims", "message"),
     [
-        ({"n_audio_head": 5}, "cannot build its whisper .*divisible"),
-        ({"n_audio_layer": "2"}, "cannot build its whisper .*encoder_layers"),
+        ({"n_audio_head": 5}, "32 channels are not divisible by 5 heads"),
+        ({"n_audio_layer": "2"}, "its encoder_layers is '2', not a whole number"),
         ({"n_mels": 128}, "hears 128 mel bins, LatentSync was trained on 80"),
         ({"n_audio_layer": 3}, "15 missing: layers.2"),
     ],
@@ -117,7 +108,7 @@ def test_a_folder_without_or_with_a_broken_configuration_is_refused(model, tmp_p
     config = tmp_path / "config.json"
     fields = json.loads(config.read_text())
     for content, message in (
-        (json.dumps({**fields, "d_model": "wide"}), "cannot build its whisper .*d_model"),
+        (json.dumps({**fields, "d_model": "wide"}), "its d_model is 'wide'"),
         ("[1]", r"config\.json holds no configuration"),
         ("{", r"config\.json holds no configuration"),
     ):

@@ -7,7 +7,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.cli import findings as looked_at
 from flows.cli.findings import Finding, findings
 from flows.cli.shared_disks import shared_disks
-from tests.unit.engines.diffusion.tiny_weights import write_tiny_weights
+from tests.unit.engines.diffusion.weights_on_disk import write_tiny_weights
 
 
 def the(name: str, found: list[Finding]) -> Finding:

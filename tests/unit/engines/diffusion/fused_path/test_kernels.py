@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from triton import knobs
 
-from latentsync.engines.diffusion.fused import geglu_kernels, kernels, twins
+from latentsync.engines.diffusion.fused import building, geglu_kernels, kernels, twins
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 ON_GPU = torch.cuda.is_available()
@@ -44,18 +45,19 @@ def test_moments(shape, added):
 def test_norm_of_maps_side_by_side(shape, beside, frames):
     maps = [numbers(*shape), *([numbers(*shape[:2], beside)] if beside else [])]
     channels = shape[-1] + beside
-    norm = numbers(channels, dtype=torch.float32), numbers(channels, dtype=torch.float32)
+    weights = numbers(channels, dtype=torch.float32), numbers(channels, dtype=torch.float32)
+    norm = twins.GroupNorm(*weights, 8, 1e-5)
     bias = numbers(shape[-1], dtype=torch.float32)
     scales, made = [], []
     for ops, given in ((kernels, maps), (twins, [each.float() for each in maps])):
         found = [ops.moments(each) for each in given]
-        scales.append(ops.affine(found, bias, norm, shape[1], frames, 8, 1e-5))
+        scales.append(ops.affine(found, bias, norm, shape[1], frames))
         made.append(ops.normalise(given, scales[-1], frames, True))
     close(*scales)
     close(*made)
     if len(maps) == 1:
         whole = (maps[0].float() + bias).unflatten(0, (-1, frames)).flatten(1, 2).transpose(1, 2)
-        direct = torch.nn.functional.silu(torch.nn.functional.group_norm(whole, 8, *norm, 1e-5))
+        direct = torch.nn.functional.silu(torch.nn.functional.group_norm(whole, 8, *weights, 1e-5))
         close(made[0], direct.transpose(1, 2).unflatten(1, (frames, -1)).flatten(0, 1))
 
 
@@ -98,7 +100,7 @@ def test_temporal_attention(channels, heads, frames, positions):
     close(kernels.temporal_attention(qkv, frames, heads), twins.temporal_attention(qkv.float(), frames, heads))
 
 
-@pytest.mark.parametrize(("channels", "heads"), [(320, 8), (640, 8), (1280, 8)] if ON_GPU else [(40, 2), (64, 2)])
+@pytest.mark.parametrize(("channels", "heads"), [(320, 8), (640, 8), (1280, 8)] if ON_GPU else [(40, 2), (160, 1)])
 @pytest.mark.parametrize("positions", [9, 64, 200])
 def test_cross_attention_to_a_slice_of_all_layers(channels, heads, positions):
     q, kv = numbers(3, positions, channels), numbers(3, 50, 5 * channels)[..., channels : 3 * channels]
@@ -123,3 +125,17 @@ def test_interleave():
 def test_self_attention(channels):
     qkv = numbers(4, 256, 3 * channels)
     close(kernels.self_attention(qkv, 8), twins.self_attention(qkv.float(), 8))
+
+
+@pytest.mark.skipif(not ON_GPU, reason="Triton's interpreter builds nothing")
+def test_kernels_built_together_are_not_launched_then_and_not_built_again(monkeypatch):
+    scores = 4 * numbers(3, 5, 600)
+    given, expected = scores.clone(), scores.float()
+    building.build_together(lambda: kernels.softmax(scores), torch.device("cuda", 0))
+    assert torch.equal(scores, given)
+    built: list[str] = []
+    monkeypatch.setattr(knobs.runtime, "jit_cache_hook", lambda **asked: built.append(asked["repr"]))
+    kernels.softmax(scores)
+    twins.softmax(expected)
+    close(scores, expected)
+    assert built == []
