@@ -16,6 +16,7 @@ from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.fs import UrlLimits, mark
+from latentsync.storage.workspace import read_record
 from latentsync.versions import versions
 
 
@@ -53,7 +54,7 @@ def is_finished(root: Path, output: str, source: str) -> bool:
     """Whether ``output`` is there, untouched, and was made from ``source``."""
     path = _path(root, output)
     try:
-        record = Finished.model_validate_json(path.read_bytes())
+        record = Finished.model_validate_json(read_record(path))
     except (OSError, ValidationError):
         return False
     if not record.mark or record != Finished(output=output, mark=mark(output), made_from=source):
@@ -71,7 +72,7 @@ def reject(root: Path, output: str, source: str, reason: str) -> None:
 def why_rejected(root: Path, output: str, source: str) -> str:
     """The reason why ``output`` cannot be made from ``source``; empty when none is known."""
     try:
-        record = Rejected.model_validate_json(_path(root, output, "rejected").read_bytes())
+        record = Rejected.model_validate_json(read_record(_path(root, output, "rejected")))
     except (OSError, ValidationError):
         return ""
     return record.reason if (record.made_from, record.version) == (source, _version()) else ""

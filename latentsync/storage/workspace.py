@@ -5,8 +5,10 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
+import errno
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from latentsync.storage.locations import is_url, normalised, user_cache
 
 log = logging.getLogger(__name__)
 
+RECORD_MIB_MAX = 16  # of a record: they have some KiB, the largest those of a plan
 # Beside those of the sources.
 FOLDERS = ("conformed", "finished", "inputs", "locks", "rejected", "results", "runs")
 
@@ -93,3 +96,16 @@ class Workspace:
             lock.truncate(0)
             lock.seek(0)
             lock.write(file_sha256(path).encode())
+
+
+def read_record(path: Path) -> bytes:
+    """Bytes of a small file in a workspace that others may write to.
+
+    Raises OSError unless it is a regular file of at most RECORD_MIB_MAX: a planted link is not followed, a FIFO not
+    waited for.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > RECORD_MIB_MAX << 20:
+            raise OSError(errno.EINVAL, "is no record", str(path))
+        return file.read()
