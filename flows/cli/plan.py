@@ -28,6 +28,8 @@ def plan(
     from latentsync.forecast.records import Forecast
     from latentsync.review.forecast_page import forecast_page, forecast_tables
     from latentsync.storage.atomic import write_whole
+    from latentsync.storage.locations import normalised
+    from tasks.refusals import refuse_bad_page
 
     def show(found: Forecast) -> None:
         console = Console(soft_wrap=True, highlight=False)
@@ -42,6 +44,8 @@ def plan(
         for warning in found.warnings:
             console.print(f"[yellow]note:[/yellow] {escape(warning)}")
 
+    if page:
+        refuse_bad_page(normalised(str(page)), normalised(video), normalised(audio))
     made = forecast(video, audio, settings)
     if page:
         write_whole(page, forecast_page(made).encode())
