@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.options import with_settings
-from latentsync.errors import InputError
+from latentsync.errors import InputError, one_line
 from latentsync.settings import Settings
 
 
@@ -42,7 +42,7 @@ def plan(
             verdict = "speaks" if person.chosen_share else "is silent"
             console.print(f"face of {person.width_px}x{person.height_px} px {verdict}: {escape(person.why)}")
         for warning in found.warnings:
-            console.print(f"[yellow]note:[/yellow] {escape(warning)}")
+            console.print(f"[yellow]note:[/yellow] {escape(one_line(warning))}")
 
     if page:
         refuse_bad_page(normalised(str(page)), normalised(video), normalised(audio))
