@@ -79,7 +79,7 @@ class RecordSerializer(Serializer):
             raise ValueError("this is no result of our stages")
         done = Done[kind].model_validate(data)
         for file in files_in([done.value]):
-            if not file.path.is_file() and not fs.mark(file.url):
+            if not file.path.is_file() and not fs.mark(file.url, fs.OWN):
                 raise ValueError(f"{file.url} is gone")
         return done
 
@@ -94,7 +94,7 @@ class Records(WritableFileSystem):
         """Bytes of a record; its own choice of a serializer is replaced by ours."""
         workspace = Workspace.at(self.work_dir)
         if workspace.mirror:
-            content = _tried(lambda: fs.read_text(f"{workspace.mirror}/results/{path}").encode())
+            content = _tried(lambda: fs.read_text(f"{workspace.mirror}/results/{path}", fs.OWN).encode())
         else:
             content = read_record(workspace.root / "results" / path)
         record = json.loads(content)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.atomic import WORK, write_whole
-from latentsync.storage.fs import UrlLimits, mark
+from latentsync.storage.fs import OWN, UrlLimits, mark
 from latentsync.storage.workspace import read_record
 from latentsync.versions import versions
 
@@ -46,7 +46,7 @@ def made_from(video: str, audio: str, settings: Settings) -> str:
 
 def remember_finished(root: Path, output: str, source: str) -> None:
     """Record in the workspace ``root`` that ``output`` was made from ``source`` (see ``made_from``)."""
-    record = Finished(output=output, mark=mark(output), made_from=source)
+    record = Finished(output=output, mark=mark(output, OWN), made_from=source)
     write_whole(_path(root, output), record.model_dump_json().encode(), WORK)
 
 
@@ -57,7 +57,7 @@ def is_finished(root: Path, output: str, source: str) -> bool:
         record = Finished.model_validate_json(read_record(path))
     except (OSError, ValidationError):
         return False
-    if not record.mark or record != Finished(output=output, mark=mark(output), made_from=source):
+    if not record.mark or record != Finished(output=output, mark=mark(output, OWN), made_from=source):
         return False
     os.utime(path)  # in use: the sweep goes by this time
     return True

@@ -6,6 +6,7 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import stat
@@ -17,7 +18,7 @@ from latentsync.errors import LipsyncError
 from latentsync.records import Artefact, file_sha256
 from latentsync.storage import locks
 from latentsync.storage.atomic import explained, private_folder
-from latentsync.storage.locations import is_url, normalised, user_cache
+from latentsync.storage.locations import is_url, normalised, user_cache, without_user
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ class Workspace:
         location = normalised(location or str(cache))
         if not is_url(location):
             return cls(Path(location))
-        staging = location.replace("://", "/").strip("/")
+        staging = without_user(location).replace("://", "/").strip("/")
+        if without_user(location) != location:  # another user sees other files; a folder's name tells no password
+            staging += "-" + hashlib.sha256(location.encode()).hexdigest()[:8]
         return cls(cache / "staging" / staging, mirror=location.rstrip("/"))
 
     def open(self) -> None:
