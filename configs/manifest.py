@@ -48,8 +48,10 @@ def find_pairs(jobs: str, output_folder: str, settings: Settings) -> list[Pair]:
         pairs = _manifest(jobs, suffix, output_folder, settings)
     else:
         pairs = _side_by_side(jobs, output_folder, settings)
-    outputs = Counter(canonical(pair.output) for pair in pairs if not pair.problem)
-    return [_checked(pair, outputs) for pair in pairs]
+    good = [pair for pair in pairs if not pair.problem]
+    outputs = Counter(canonical(pair.output) for pair in good)
+    inputs = {canonical(location): pair.where for pair in good for location in (pair.video, pair.audio)}
+    return [_checked(pair, outputs, inputs) for pair in pairs]
 
 
 def _manifest(jobs: str, suffix: str, output_folder: str, settings: Settings) -> list[Pair]:
@@ -70,14 +72,14 @@ def _manifest(jobs: str, suffix: str, output_folder: str, settings: Settings) ->
 
 def _csv_rows(text: str, jobs: str) -> Iterator[tuple[int, dict]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    columns = [name.strip() for name in reader.fieldnames or []]
-    if not {"video", "audio"} <= set(columns) <= set(COLUMNS):
-        found = ", ".join(columns) or "empty"
-        raise InputError(
-            f"{jobs} line 1: the columns are {found}; make it {', '.join(COLUMNS)} (the last two optional)"
-        )
-    reader.fieldnames = columns
     try:
+        columns = [name.strip() for name in reader.fieldnames or []]
+        if not {"video", "audio"} <= set(columns) <= set(COLUMNS):
+            found = ", ".join(columns) or "empty"
+            raise InputError(
+                f"{jobs} line 1: the columns are {found}; make it {', '.join(COLUMNS)} (the last two optional)"
+            )
+        reader.fieldnames = columns
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
@@ -92,7 +94,8 @@ def _csv_row(row: dict) -> dict[str, Any]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    return ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
+    lines = io.StringIO(text, newline=None)  # str.splitlines would also cut a name at U+2028 and its like
+    return ((number, line.rstrip("\n")) for number, line in enumerate(lines, start=1) if line.strip())
 
 
 def _json_row(line: str) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def _json_row(line: str) -> dict[str, Any]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5,000 digits, and 5,000 brackets
         raise InputError(f"{text[:120]} is not valid JSON ({error}); write an object such as {EXAMPLE}") from error
 
 
@@ -167,8 +170,8 @@ def _found(stem: str, names: list[str], output_folder: str, settings: Settings) 
     return Pair(where=stem, problem=problem, lone=len(names) == 1)
 
 
-def _checked(pair: Pair, outputs: Counter[str]) -> Pair:
-    """The pair, with a problem if it would overwrite an input or another pair's output."""
+def _checked(pair: Pair, outputs: Counter[str], inputs: dict[str, str]) -> Pair:
+    """The pair, with a problem if it would overwrite an input, of its own or another pair, or another's output."""
     problem = ""
     if pair.problem:
         return pair
@@ -176,6 +179,8 @@ def _checked(pair: Pair, outputs: Counter[str]) -> Pair:
         problem = f"output {pair.output} is one of the inputs and would be overwritten; choose another output"
     elif (count := outputs[canonical(pair.output)]) > 1:
         problem = f"output {pair.output} is that of {count} pairs; give each its own"
+    elif reader := inputs.get(canonical(pair.output)):
+        problem = f"output {pair.output} is an input of {reader} and would be overwritten; choose another output"
     return pair.model_copy(update={"problem": problem and f"{pair.where}: {problem}"})
 
 

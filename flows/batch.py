@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed, State
 from configs.manifest import Pair, find_pairs
 from flows.lipsync import lipsync
 from flows.observe.left_tasks import end_those_of_earlier_attempts
+from flows.observe.markdown import plain
 from flows.observe.notify import END_HOOKS, link_to
 from latentsync.errors import UnusableFile
 from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
@@ -54,11 +55,12 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
             for number, pair in enumerate(pairs, start=1):
                 table.add(outcome := _outcome(pair))
                 get_run_logger().info("%s: %s %s", outcome.pair, outcome.state, outcome.message)
-                description = f"{number} of {len(pairs)} pairs: {table}"
+                description = f"{number} of {len(pairs)} pairs: {plain(str(table))}"
                 update_progress_artifact(progress, 100 * number / len(pairs), description=description)
     finally:
         rows = [_row(outcome) for outcome in table.all]
-        create_table_artifact(rows, key="lipsync-batch-outcomes", description=f"{table}, see {shown(table.location)}")
+        told = plain(f"{table}, see {shown(table.location)}")
+        create_table_artifact(rows, key="lipsync-batch-outcomes", description=told)
     return Failed(message=str(table)) if table.failed else Completed(message=str(table))
 
 
@@ -69,8 +71,12 @@ def _forget_earlier_attempts() -> None:
 
 def _row(outcome: Outcome) -> dict[str, object]:
     """What people look for comes first: the rest lies outside a window of 1280 pixels."""
-    fields = outcome.model_dump()
+    fields = {name: value if name == "link" else _cell(value) for name, value in outcome.model_dump().items()}
     return {name: fields[name] for name in FIRST} | fields
+
+
+def _cell(value: object) -> object:
+    return plain(value) if isinstance(value, str) else value
 
 
 def _outcome(pair: Pair) -> Outcome:

@@ -12,8 +12,19 @@ Every message names the file, the value, the limit and the remedy.
 """
 
 
+def one_line(text: str) -> str:
+    """``text`` with line ends, escape sequences and the like escaped: names of files may hold any.
+
+    A terminal would obey them, and a log would show lines that nobody wrote.
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class LipsyncError(Exception):
-    """Anything that this package raises on purpose."""
+    """Anything that this package raises on purpose; its message is one line."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InputError(LipsyncError):

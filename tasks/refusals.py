@@ -9,6 +9,7 @@ from latentsync.media.container import refuse_no_file
 from latentsync.media.encode import encoder_works
 from latentsync.publishing.report import sidecar_of
 from latentsync.publishing.writer import check_destination
+from latentsync.review import files
 from latentsync.segments.syncnet.weights import refuse_bad_weights
 from latentsync.settings import Settings
 from latentsync.stitching.sign import check_signing
@@ -27,7 +28,7 @@ def refuse_at_once(video: str, audio: str, output: str, settings: Settings) -> N
     if settings.run.sidecar:
         refuse_bad_report(sidecar_of(output), video, audio, output)
     if settings.run.report_dir:
-        _check_report_dir(settings.run.report_dir)
+        _check_report_dir(settings.run.report_dir, video, audio, output)
     if settings.run.runner == "threads":
         settings.engine.spec.check(settings.engine.own)
         refuse_bad_weights(settings.score)
@@ -46,15 +47,29 @@ def refuse_bad_request(video: str, audio: str, output: str, settings: Settings) 
 
 def refuse_bad_report(report: str, video: str, audio: str, output: str) -> None:
     """Raise ``InputError`` for a report that would take the place of an input, of the output or of any other work."""
-    for what, other in (("video", video), ("audio", audio), ("output", output)):
-        if same_file(report, other):
-            raise InputError(f"report {report} is the {what} and would be overwritten; choose another name")
-    check_destination(report, 0)
-    if is_url(report):
+    _refuse_overwriting("report", report, b"{", video=video, audio=audio, output=output)
+
+
+def refuse_bad_page(page: str, video: str, audio: str) -> None:
+    """Raise ``InputError`` for a page that would take the place of an input or of any other work."""
+    _refuse_overwriting("page", page, b"<", video=video, audio=audio)
+
+
+def _refuse_overwriting(kind: str, place: str, begins: bytes, **others: str) -> None:
+    """``begins``: the first byte of a file of this kind, by which an earlier one is known."""
+    _refuse_same(kind, place, **others)
+    check_destination(place, 0)
+    if is_url(place):
         return
-    path = local_path(report)
-    if path.is_file() and _first_byte(path) not in (b"", b"{"):
-        raise InputError(f"report {report} would overwrite a file that is no report; choose another name")
+    path = local_path(place)
+    if path.is_file() and _first_byte(path) not in (b"", begins):
+        raise InputError(f"{kind} {place} would overwrite a file that is no {kind}; choose another name")
+
+
+def _refuse_same(kind: str, place: str, **others: str) -> None:
+    for what, other in others.items():
+        if same_file(place, other):
+            raise InputError(f"{kind} {place} is the {what} and would be overwritten; choose another name")
 
 
 def _check_output(video: str, audio: str, output: str) -> None:
@@ -66,10 +81,16 @@ def _check_output(video: str, audio: str, output: str) -> None:
     check_destination(output, 0)
 
 
-def _check_report_dir(folder: str) -> None:
+def _check_report_dir(folder: str, video: str, audio: str, output: str) -> None:
     if is_url(folder):
         raise InputError(f"report_dir {shown(folder)} is a URL; name a folder")
-    check_destination(f"{folder}/contact-sheet.png", 0)
+    for name in files.ALL:
+        _refuse_same("report_dir's", f"{folder}/{name}", video=video, audio=audio, output=output)
+        check_destination(f"{folder}/{name}", 0)
+    place = local_path(folder)
+    for film in files.FILMS:  # an earlier report has its sheet, which is written before them, beside them
+        if (place / film).exists() and not (place / files.SHEET).exists():
+            raise InputError(f"report_dir {folder} has a {film} that is no report's; choose another folder")
 
 
 def _first_byte(path: Path) -> bytes:

@@ -20,7 +20,7 @@ from latentsync.records import Artefact, Record
 from latentsync.storage import fs
 from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.download import fetch
-from latentsync.storage.workspace import Workspace
+from latentsync.storage.workspace import Workspace, read_record
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -74,12 +74,12 @@ class RecordSerializer(Serializer):
     def loads(self, blob: bytes) -> Done[Any]:
         """Raises ``ValueError`` for anything but an intact record of a known type."""
         data = json.loads(blob)
-        kind = _types.get(data.pop("kind", ""))
+        kind = _types.get(data.pop("kind", "")) if isinstance(data, dict) else None
         if kind is None:
             raise ValueError("this is no result of our stages")
         done = Done[kind].model_validate(data)
         for file in files_in([done.value]):
-            if not file.path.is_file() and not fs.mark(file.url):
+            if not file.path.is_file() and not fs.mark(file.url, fs.OWN):
                 raise ValueError(f"{file.url} is gone")
         return done
 
@@ -94,9 +94,9 @@ class Records(WritableFileSystem):
         """Bytes of a record; its own choice of a serializer is replaced by ours."""
         workspace = Workspace.at(self.work_dir)
         if workspace.mirror:
-            content = _tried(lambda: fs.read_text(f"{workspace.mirror}/results/{path}").encode())
+            content = _tried(lambda: fs.read_text(f"{workspace.mirror}/results/{path}", fs.OWN).encode())
         else:
-            content = (workspace.root / "results" / path).read_bytes()
+            content = read_record(workspace.root / "results" / path)
         record = json.loads(content)
         record["metadata"]["serializer"] = {"type": SERIALIZER}
         record["result"] = json.dumps(_at_home(json.loads(record["result"]), workspace))
@@ -112,7 +112,7 @@ class Records(WritableFileSystem):
 
     def made_by(self, run: str, key: str) -> Done[Any] | None:
         """The intact result under ``key`` if the flow run ``run`` itself has made it."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, InputError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, InputError):
             done = RecordSerializer().loads(json.loads(self.read_path(key))["result"].encode())
             return done if done.took.run == run else None
         return None
@@ -127,12 +127,12 @@ def _at_home(data: Any, workspace: Workspace) -> Any:
         return [_at_home(item, workspace) for item in data]
     if not isinstance(data, dict):
         return data
-    if not {"path", "sha256", "url"} <= data.keys():
+    if not {"path", "sha256"} <= data.keys():
         return {name: _at_home(item, workspace) for name, item in data.items()}
-    path, prefix = Path(data["path"]), f"{workspace.mirror}/"
-    if workspace.mirror and data["url"]:
-        path = workspace.root / data["url"].removeprefix(prefix)
-    elsewhere = data["url"] and not (workspace.mirror and data["url"].startswith(prefix))
+    path, url, prefix = Path(data["path"]), data.get("url", ""), f"{workspace.mirror}/"
+    if workspace.mirror and url:
+        path = workspace.root / url.removeprefix(prefix)
+    elsewhere = url and not (workspace.mirror and url.startswith(prefix))
     if elsewhere or not path.resolve().is_relative_to(workspace.root.resolve()):
         raise ValueError(f"{path}: a result outside the workspace")
     return {**data, "path": str(path)}

@@ -7,13 +7,14 @@ import warnings
 from rich.console import Console
 from rich.markup import escape
 
+from latentsync.errors import one_line
+
 console = Console(stderr=True)
 
 
 def tell(verdict: str, what: object, colour: str = "red") -> None:
     """One line on stderr, never folded: ``verdict: what``."""
-    line = str(what).replace("\n", "\\n")
-    console.print(f"[{colour}]{verdict}:[/{colour}] {escape(line)}", highlight=False, soft_wrap=True)
+    console.print(f"[{colour}]{verdict}:[/{colour}] {escape(one_line(str(what)))}", highlight=False, soft_wrap=True)
 
 
 class _Warnings(logging.Handler):

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.options import with_settings
-from latentsync.errors import InputError
+from latentsync.errors import InputError, one_line
 from latentsync.settings import Settings
 
 
@@ -28,6 +28,8 @@ def plan(
     from latentsync.forecast.records import Forecast
     from latentsync.review.forecast_page import forecast_page, forecast_tables
     from latentsync.storage.atomic import write_whole
+    from latentsync.storage.locations import normalised
+    from tasks.refusals import refuse_bad_page
 
     def show(found: Forecast) -> None:
         console = Console(soft_wrap=True, highlight=False)
@@ -40,8 +42,10 @@ def plan(
             verdict = "speaks" if person.chosen_share else "is silent"
             console.print(f"face of {person.width_px}x{person.height_px} px {verdict}: {escape(person.why)}")
         for warning in found.warnings:
-            console.print(f"[yellow]note:[/yellow] {escape(warning)}")
+            console.print(f"[yellow]note:[/yellow] {escape(one_line(warning))}")
 
+    if page:
+        refuse_bad_page(normalised(str(page)), normalised(video), normalised(audio))
     made = forecast(video, audio, settings)
     if page:
         write_whole(page, forecast_page(made).encode())

@@ -10,8 +10,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from latentsync.review.files import PAGE
 from latentsync.review.html import page
-from latentsync.review.page import PAGE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from flows.cli.console import console
 from flows.cli.options import with_settings
 from flows.cli.running import flow_runs, segment_numbers
+from latentsync.errors import one_line
 from latentsync.settings import Settings
 from latentsync.storage.locations import normalised, shown
 
@@ -43,4 +44,4 @@ def sync(
         made = lipsync(*places, settings, forced)
     if report:
         write_report(made, str(report))
-    console.print(f"{escape(shown(output))}: {made.summary}", soft_wrap=True)
+    console.print(f"{escape(one_line(shown(output)))}: {made.summary}", soft_wrap=True)

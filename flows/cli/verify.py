@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from latentsync.errors import one_line
 from latentsync.stitching.verify import Credentials, Origin
 from latentsync.stitching.verify import verify as look
 
@@ -17,10 +18,10 @@ def verify(file: Annotated[Path, Parameter(help="Video file")], /) -> None:
     """Print what the file says of its origin, and exit with the verdict's code."""
     console = Console(highlight=False, soft_wrap=True)
     origin = look(file)
-    console.print(f"{file}: {_verdict(origin)}", markup=False)
+    console.print(one_line(f"{file}: {_verdict(origin)}"), markup=False)
     console.print(f"metadata: {'altered by a model (IPTC)' if origin.metadata.altered else 'say nothing of a model'}")
     if origin.metadata.aigc is not None:
-        console.print(f"AIGC tag: {origin.metadata.aigc}", markup=False)
+        console.print(one_line(f"AIGC tag: {origin.metadata.aigc}"), markup=False)
     sys.exit(_code(origin.credentials))
 
 

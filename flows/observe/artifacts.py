@@ -18,6 +18,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext
 
 from flows.observe.left_tasks import end_those_not_begun, end_those_of_earlier_attempts
+from flows.observe.markdown import plain
 from flows.observe.progress import StageProgress
 from flows.observe.segments_table import segments_table
 from latentsync.review.embed import data_uri
@@ -102,7 +103,7 @@ class Artifacts:
         if published := self._run.result_of("publish"):
             output = published.destination
             link = output if "://" in output else Path(output).as_uri()
-            create_link_artifact(link, link_text=output, key="lipsync-output", description=f"Output: {output}")
+            create_link_artifact(link, plain(output), key="lipsync-output", description=f"Output: {plain(output)}")
 
     def _show_page(self) -> None:
         if self._page:

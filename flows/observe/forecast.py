@@ -2,6 +2,7 @@
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.observe.markdown import plain
 from latentsync.forecast.records import Forecast
 from latentsync.review.forecast_page import forecast_tables
 from latentsync.storage.locations import shown
@@ -14,17 +15,12 @@ def show_forecast(forecast: Forecast) -> None:
 
 def forecast_markdown(forecast: Forecast) -> str:
     """The tables, the faces with their pictures, and what to beware of."""
-    parts = [f"**This job cannot succeed:** {_cell(problem)}" for problem in forecast.problems]
-    parts += [f"**Note:** {_cell(warning)}" for warning in forecast.warnings]
+    parts = [f"**This job cannot succeed:** {plain(shown(problem))}" for problem in forecast.problems]
+    parts += [f"**Note:** {plain(shown(warning))}" for warning in forecast.warnings]
     for title, rows in forecast_tables(forecast):
-        lines = [f"| {title} | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in rows)]
+        lines = [f"| {title} | |", "|---|---|", *(f"| {label} | {plain(shown(value))} |" for label, value in rows)]
         parts.append("\n".join(lines))
     for person in forecast.faces.people:
         verdict = "speaks" if person.chosen_share else "is silent"
         parts.append(f"![a face]({person.thumbnail}) {person.width_px}x{person.height_px} px, {verdict}: {person.why}")
     return "\n\n".join(parts)
-
-
-def _cell(text: str) -> str:
-    """Text that a table of markdown can hold."""
-    return shown(text).replace("|", "\\|").replace("<", "&lt;")

@@ -12,6 +12,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.configuration import ensure_logging_setup
 from prefect.logging.handlers import APILogHandler
 
+from latentsync.errors import one_line
 from latentsync.job import Job
 from latentsync.records import Segment
 from tasks.results import Done
@@ -39,6 +40,8 @@ def dask_setup(worker: object) -> None:
 def _record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = _make_record(*args, **kwargs)
     job, stage, segment = _place()
+    if record.name.startswith("latentsync"):  # of what names of files hold, a log shows no lines of its own
+        record.msg, record.args = one_line(record.getMessage()), None
     where = " ".join(filter(None, [job, stage, f"segment {segment}" if segment is not None else ""]))
     record.__dict__.update(job=job, stage=stage, segment=segment, place=f"[{where}] " if stage else "")
     return record

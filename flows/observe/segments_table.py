@@ -6,6 +6,7 @@ It stays small: of a run of thousands of segments it shows what failed, what run
 from collections import Counter
 from collections.abc import Iterable
 
+from flows.observe.markdown import plain
 from latentsync.segments.verdict import Score
 from tasks.progress import Doing
 from tasks.run import Run
@@ -53,7 +54,7 @@ def _seconds(item: Submitted) -> float:
 def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
     took = item.result.took if item.result and run.made(item) else None
     segment, task = item.segment, doing.get(item.name)
-    reason = _reason(item) if state == "Failed" else task.note if task else _score(run, item)
+    reason = _reason(item) if state == "Failed" else plain(task.note if task else _score(run, item))
     return _line(
         [
             item.name,
@@ -70,7 +71,7 @@ def _row(run: Run, item: Submitted, state: str, doing: dict[str, Doing]) -> str:
 
 
 def _reason(item: Submitted) -> str:
-    return " ".join(reason_of(item.error).split()) if item.error else ""
+    return plain(" ".join(reason_of(item.error).split())) if item.error else ""
 
 
 def _score(run: Run, item: Submitted) -> str:
@@ -82,5 +83,4 @@ def _score(run: Run, item: Submitted) -> str:
 
 
 def _line(cells: Iterable[object]) -> str:
-    texts = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells)
-    return f"| {' | '.join(texts)} |"
+    return f"| {' | '.join(map(str, cells))} |"

@@ -11,6 +11,7 @@ from flows.observe.memory_watch import MemoryWatch
 from flows.observe.progress import Following
 from latentsync.job import Job
 from latentsync.publishing.report import Report, sidecar_of, write_report
+from latentsync.review.files import MEMORY
 from latentsync.review.plots import plot_run
 from tasks.forecast import forecast
 from tasks.reporting import MemoryPeaks
@@ -63,7 +64,7 @@ class Watch:
     def show(self, report: Report, folder: Path | None) -> None:
         """Write the report beside the output, if wanted, and its page into the folder of its pictures; lead to it."""
         if self._run.settings.run.sidecar:
-            tolerant(write_report, report, sidecar_of(report.output.location))
+            tolerant(write_report, report, sidecar_of(self._run.result_of("probe").output))
         if folder:
             from latentsync.review.page import write_page  # as above
 
@@ -79,7 +80,7 @@ class Watch:
             folder = self._run.folder / PICTURES
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-            plot = folder / "memory-and-progress.png"
+            plot = folder / MEMORY
             history = {name: series.samples for name, series in self._following.history.items()}
             plot_run(self._memory.samples, history, plot)
             self._artifacts.add_picture(plot)

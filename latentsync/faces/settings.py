@@ -4,6 +4,7 @@ To add one here: a file in ``detectors`` with its spec, and a name in ``BUILT_IN
 under the detector's name, as an entry point of the group ``lipsync.detectors``.
 """
 
+from math import isfinite
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -52,6 +53,8 @@ class FaceSettings(Group):
 def _point(text: str) -> tuple[float, float]:
     try:
         x, y = (float(part) for part in text.split(","))
+        if not isfinite(x + y):
+            raise ValueError
     except ValueError:
         raise ValueError(f"{text!r} is no choice of a face: give largest, center or X,Y in pixels") from None
     return x, y

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.atomic import WORK, write_whole
-from latentsync.storage.fs import UrlLimits, mark
+from latentsync.storage.fs import OWN, UrlLimits, mark
+from latentsync.storage.workspace import read_record
 from latentsync.versions import versions
 
 
@@ -45,7 +46,7 @@ def made_from(video: str, audio: str, settings: Settings) -> str:
 
 def remember_finished(root: Path, output: str, source: str) -> None:
     """Record in the workspace ``root`` that ``output`` was made from ``source`` (see ``made_from``)."""
-    record = Finished(output=output, mark=mark(output), made_from=source)
+    record = Finished(output=output, mark=mark(output, OWN), made_from=source)
     write_whole(_path(root, output), record.model_dump_json().encode(), WORK)
 
 
@@ -53,10 +54,10 @@ def is_finished(root: Path, output: str, source: str) -> bool:
     """Whether ``output`` is there, untouched, and was made from ``source``."""
     path = _path(root, output)
     try:
-        record = Finished.model_validate_json(path.read_bytes())
+        record = Finished.model_validate_json(read_record(path))
     except (OSError, ValidationError):
         return False
-    if not record.mark or record != Finished(output=output, mark=mark(output), made_from=source):
+    if not record.mark or record != Finished(output=output, mark=mark(output, OWN), made_from=source):
         return False
     os.utime(path)  # in use: the sweep goes by this time
     return True
@@ -71,7 +72,7 @@ def reject(root: Path, output: str, source: str, reason: str) -> None:
 def why_rejected(root: Path, output: str, source: str) -> str:
     """The reason why ``output`` cannot be made from ``source``; empty when none is known."""
     try:
-        record = Rejected.model_validate_json(_path(root, output, "rejected").read_bytes())
+        record = Rejected.model_validate_json(read_record(_path(root, output, "rejected")))
     except (OSError, ValidationError):
         return ""
     return record.reason if (record.made_from, record.version) == (source, _version()) else ""

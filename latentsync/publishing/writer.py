@@ -42,17 +42,17 @@ def publish(
     network) or InternalError (the source is not what was written).
     """
     started = clock()
+    place = str(destination)
     pacer = pacer or Pacer(disk, clock, sleep)
     size_bytes, sha256 = _describe(source)
     chunks = _verified_chunks(source, size_bytes, sha256, disk.chunk_bytes)
-    if is_url(str(destination)):
-        upload(chunks, str(destination), size_bytes, pacer)
+    if is_url(place):
+        upload(chunks, place, size_bytes, pacer)
     else:
         check_destination(destination, size_bytes)
         _write_local(chunks, _local(destination), disk, pacer)
-    return PublishResult(
-        destination=shown(str(destination)), size_bytes=size_bytes, sha256=sha256, seconds=clock() - started
-    )
+    told = shown(place) if is_url(place) else place  # a path is told whole: what follows it finds the file
+    return PublishResult(destination=told, size_bytes=size_bytes, sha256=sha256, seconds=clock() - started)
 
 
 def check_destination(destination: str | Path, needed_bytes: int) -> None:

@@ -10,11 +10,11 @@ from latentsync.job import Job, Plan
 from latentsync.media.loudness import FLOOR_DB
 from latentsync.records import Record
 from latentsync.review.crops import face_picture
+from latentsync.review.files import FINDINGS
 
 POINTS_MAX = 1500  # of a curve: about the pixels that show it
 FACES_MAX = 8
 FACE_PX = 112  # height of a picture
-FINDINGS = "findings.json"
 
 
 class ChosenFace(Record):

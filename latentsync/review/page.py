@@ -4,19 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latentsync.publishing.report import Report, SegmentReport, write_report
+from latentsync.review.files import PAGE, PICTURES, REPORT, RESULT, SOURCE
 from latentsync.review.findings import Findings, read_findings
 from latentsync.review.html import duration, page
-from latentsync.review.previews import RESULT, SOURCE
 from latentsync.segments.verdict import Verdict
 from latentsync.storage.atomic import write_whole
-
-PAGE = "report.html"
-PICTURES = ("contact-sheet.png", "mouth-vs-voice.png", "memory-and-progress.png")
 
 
 def write_page(report: Report, folder: Path) -> Path:
     """Write ``report.json`` and ``report.html`` into a folder that has the findings, previews and pictures."""
-    write_report(report, str(folder / "report.json"))
+    write_report(report, str(folder / REPORT))
     pictures = [name for name in PICTURES if (folder / name).is_file()]
     write_whole(folder / PAGE, report_page(report, read_findings(folder), pictures).encode())
     return folder / PAGE

@@ -15,7 +15,8 @@ from latentsync.media.probe import probe_video
 from latentsync.records import VideoInfo
 from latentsync.review.contact_sheet import contact_sheet
 from latentsync.review.crops import face_picture
-from latentsync.review.findings import FINDINGS, find
+from latentsync.review.files import FINDINGS, MOUTH, SHEET
+from latentsync.review.findings import find
 from latentsync.review.plots import plot_mouth_vs_voice
 from latentsync.review.previews import write_previews
 from latentsync.storage.atomic import write_whole
@@ -28,7 +29,7 @@ DETECT_PX = 960
 def show_job(job: Job, plan: Plan, output: Path, folder: Path) -> list[Path]:
     """Write what shows a finished file into ``folder``: two pictures, which it returns, previews and findings."""
     folder.mkdir(parents=True, exist_ok=True)
-    sheet, plot = folder / "contact-sheet.png", folder / "mouth-vs-voice.png"
+    sheet, plot = folder / SHEET, folder / MOUTH
     result = probe_video(output, job.timeline.fps)
     contact_sheet(_pairs(job, plan, result), sheet)
     loudness = plan.open_loudness()[slice(*plan.span)]

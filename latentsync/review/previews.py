@@ -11,10 +11,10 @@ from latentsync.media.encode import ClipWriter
 from latentsync.media.ffmpeg import QUIET, REPRODUCIBLE, run
 from latentsync.media.opening import media_input
 from latentsync.media.pixels import layout_of
+from latentsync.review.files import RESULT, SOURCE
 from latentsync.storage.atomic import OUTPUT, whole_file
 
 SIDE_PX = 480  # of the shorter side
-SOURCE, RESULT = "source.mp4", "result.mp4"
 FIT = f"scale='if(gt(iw,ih),-2,min({SIDE_PX},iw))':'if(gt(iw,ih),min({SIDE_PX},ih),-2)',setsar=1"
 SMALL = {"vf": FIT, "pix_fmt": "yuv420p", "c:v": "libx264", "preset": "veryfast", "crf": 27, "threads": 2}
 

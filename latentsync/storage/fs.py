@@ -41,6 +41,9 @@ class UrlLimits(Record):
         return cls(max_bytes=int(run.max_input_gib * 1024**3), allow_private=run.allow_private_urls)
 
 
+OWN = UrlLimits(allow_private=True)  # of outputs, workspace and inbox: who starts the job names them, no stranger
+
+
 def is_web(url: str) -> bool:
     """Whether ``url`` is read by HTTP."""
     return normalised(url).startswith(("http://", "https://"))
@@ -81,7 +84,7 @@ def write_text(text: str, location: str) -> None:
         with explained(path):
             write_whole(path, text.encode())
         return
-    with opened(location, alone=True) as (system, path), system.transaction, system.open(path, "wb") as file:
+    with opened(location, OWN, alone=True) as (system, path), system.transaction, system.open(path, "wb") as file:
         file.write(text.encode())
 
 
@@ -90,15 +93,19 @@ def list_files(location: str) -> list[str]:
 
     Raises ``InputError`` when there is no such folder; a glob may match nothing.
     """
-    with opened(location) as (file_system, path):
+    with opened(location, OWN) as (file_system, path):
         if glob.has_magic(path):
             found = file_system.glob(path, detail=True)
         elif file_system.isdir(path):
             found = {item["name"]: item for item in file_system.ls(path, detail=True)}
         else:
             raise FileNotFoundError("no such folder")
-        names = [name for name, item in found.items() if item["type"] == "file"]
-        return sorted(file_system.unstrip_protocol(name) if is_url(location) else name for name in names)
+        names = sorted(name for name, item in found.items() if item["type"] == "file")
+        if not is_url(location):
+            return names
+        if (there := normalised(location).rstrip("/")).endswith(path):  # over SSH, names are without their host
+            return [there.removesuffix(path) + name for name in names]
+        return [file_system.unstrip_protocol(name) for name in names]
 
 
 def mark(location: str, limits: UrlLimits = UrlLimits()) -> dict[str, str]:
@@ -118,7 +125,7 @@ def mark(location: str, limits: UrlLimits = UrlLimits()) -> dict[str, str]:
 
 def check_writable(url: str) -> None:
     """Write and remove an empty object beside ``url``."""
-    with opened(url) as (file_system, path):
+    with opened(url, OWN) as (file_system, path):
         file_system.pipe_file(f"{path}.part", b"")
         with contextlib.suppress(PermissionError):  # an account that may write need not be allowed to delete
             file_system.rm_file(f"{path}.part")
@@ -126,7 +133,7 @@ def check_writable(url: str) -> None:
 
 def upload(chunks: Iterable[memoryview], url: str, size_bytes: int, pacer: Pacer | None = None) -> None:
     """Send ``chunks`` to ``url`` in one transaction; an exception on the way discards all of it."""
-    with opened(url, alone=True) as (file_system, path):
+    with opened(url, OWN, alone=True) as (file_system, path):
         file_system.makedirs(file_system._parent(path), exist_ok=True)
         with file_system.transaction, file_system.open(path, "wb", block_size=_PART_BYTES) as file:
             for chunk in chunks:
@@ -146,7 +153,7 @@ def upload_file(path: Path, url: str) -> None:
 
 def remove(url: str) -> None:
     """Remove the file at ``url``, if it is there."""
-    with opened(url) as (file_system, path), contextlib.suppress(FileNotFoundError):
+    with opened(url, OWN) as (file_system, path), contextlib.suppress(FileNotFoundError):
         file_system.rm_file(path)
 
 

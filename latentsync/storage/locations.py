@@ -17,6 +17,7 @@ _KNOWN = "s3, gs, abfs, http, https, sftp or file"
 _URL = re.compile(r"([a-zA-Z][\w+.:-]*)://(.*)", re.DOTALL)
 _URL_IN_TEXT = re.compile(r"\b([a-zA-Z][\w+.-]*://)([^\s'\"<>|]*)")
 _USER = re.compile(r"^[^/?#]*@|^[^/?#@]*:(?!\d*(?:[/?#]|$)).*@")  # also where a password has a slash in it
+_ENDS_URL = re.compile(r"[\s'\"<>|]")  # in a text, as `_URL_IN_TEXT` sees it
 _QUERY = re.compile(r"[?#].*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONG_WORD = re.compile(r"(\S{300})\S+")
@@ -57,6 +58,8 @@ def _normalised_url(location: str, scheme: str, rest: str) -> str:
         return path
     if scheme not in _SCHEMES or ("::" in rest and not scheme.startswith("http")):  # where [::1] is a host
         raise InputError(f"{shown(location)}: this kind of URL cannot be used; give a path, or a URL of {_KNOWN}")
+    if (user := _USER.match(rest)) and _ENDS_URL.search(user[0]):  # no message could tell where the password ends
+        raise InputError(f"{scheme}://...@: user or password with a space, a quote or the like; write %20, %22, %27")
     if not rest.strip("/") or _CONTROL.search(rest):
         raise InputError(f"{shown(location)!r} is no complete URL; check the address")
     return f"{_SCHEMES[scheme]}://{rest}"
@@ -91,6 +94,12 @@ def shown(text: str) -> str:
     """``text`` for people and logs: no user, password, query or fragment in its URLs, and no name without an end."""
     text = _URL_IN_TEXT.sub(lambda url: url[1] + _QUERY.sub("?...", _USER.sub("", url[2])), text)
     return _LONG_WORD.sub(r"\1...", text)
+
+
+def without_user(url: str) -> str:
+    """The URL without user and password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{_USER.sub('', rest)}"
 
 
 def user_cache() -> Path:

@@ -5,8 +5,11 @@ A remote root (any fsspec URL) is mirrored by a local staging folder.
 """
 
 import contextlib
+import errno
+import hashlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +18,11 @@ from latentsync.errors import LipsyncError
 from latentsync.records import Artefact, file_sha256
 from latentsync.storage import locks
 from latentsync.storage.atomic import explained, private_folder
-from latentsync.storage.locations import is_url, normalised, user_cache
+from latentsync.storage.locations import is_url, normalised, user_cache, without_user
 
 log = logging.getLogger(__name__)
 
+RECORD_MIB_MAX = 16  # of a record: they have some KiB, the largest those of a plan
 # Beside those of the sources.
 FOLDERS = ("conformed", "finished", "inputs", "locks", "rejected", "results", "runs")
 
@@ -37,7 +41,9 @@ class Workspace:
         location = normalised(location or str(cache))
         if not is_url(location):
             return cls(Path(location))
-        staging = location.replace("://", "/").strip("/")
+        staging = without_user(location).replace("://", "/").strip("/")
+        if without_user(location) != location:  # another user sees other files; a folder's name tells no password
+            staging += "-" + hashlib.sha256(location.encode()).hexdigest()[:8]
         return cls(cache / "staging" / staging, mirror=location.rstrip("/"))
 
     def open(self) -> None:
@@ -93,3 +99,16 @@ class Workspace:
             lock.truncate(0)
             lock.seek(0)
             lock.write(file_sha256(path).encode())
+
+
+def read_record(path: Path) -> bytes:
+    """Bytes of a small file in a workspace that others may write to.
+
+    Raises OSError unless it is a regular file of at most RECORD_MIB_MAX: a planted link is not followed, a FIFO not
+    waited for.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > RECORD_MIB_MAX << 20:
+            raise OSError(errno.EINVAL, "is no record", str(path))
+        return file.read()

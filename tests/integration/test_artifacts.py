@@ -1,6 +1,7 @@
 """What a run shows in Prefect's UI, also when it fails."""
 
 import logging
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -53,7 +54,7 @@ def generate(work: Work, settings: Settings, segment: Segment) -> Made:
     work.progress.frames(segment.frames)
     logging.getLogger("latentsync.generation").info("made of thin air")
     if segment.index == 1:
-        raise ValueError("this one cannot be made")
+        raise ValueError("this one cannot be made of ![x](https:evil.example)|.mp4")
     return Made(index=segment.index)
 
 
@@ -90,7 +91,7 @@ def run_id(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> st
         ids.append(str(context.flow_run.id))
         with Run(settings) as run, Watch(run):
             run.wait(pictures.submit(settings, folder))
-            run.wait(publish.submit(settings, str(folder / "a b.mp4")))
+            run.wait(publish.submit(settings, str(folder / "a b](https:evil.example)[c.mp4")))
             for segment in SEGMENTS:
                 render.submit(settings, segment)
                 generate.submit(settings, segment)
@@ -112,9 +113,10 @@ def test_the_table_shows_failures_first_with_reason_and_remedy(artifacts: dict, 
     text = artifacts["lipsync-segments"].data
     assert f"lipsync rerun {run_id}" in text
     assert text.startswith("3 cached, 2 completed, 1 failed")
-    assert "\n- **generate-001**: ValueError: this one cannot be made\n" in text
+    reason = "this one cannot be made of \\!\\[x\\](https:evil.example)\\|.mp4"
+    assert f"\n- **generate-001**: ValueError: {reason}\n" in text
     rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
         for line in text.splitlines()
         if line.startswith("| ") and "-00" in line
     ]
@@ -141,7 +143,9 @@ def test_pictures_are_embedded_and_small(artifacts: dict) -> None:
 
 
 def test_the_output_is_linked(artifacts: dict) -> None:
-    assert "a%20b.mp4" in artifacts["lipsync-output"].data
+    text, link = artifacts["lipsync-output"].data[1:-1].split("](file:")
+    assert text.endswith("a b\\](https:evil.example)\\[c.mp4")  # no other link comes of it
+    assert link.endswith("a%20b%5D%28https%3Aevil.example%29%5Bc.mp4")
 
 
 def test_logs_of_the_library_carry_stage_and_segment(run_id: str, client: SyncPrefectClient) -> None:

@@ -48,7 +48,7 @@ def test_a_bad_pair_does_not_stop_the_rest_and_finished_ones_are_skipped(
 ) -> None:
     good = {"video": str(clip.video), "audio": str(clip.voice)}
     rows = [
-        {**good, "video": "missing.mp4", "output": "missing.mp4"},
+        {**good, "video": "missing[x](https:evil.example).mp4", "output": "missing.mp4"},
         {**good, "output": "first.mp4"},
         {**good, "output": "never.mp4", "settings": {"encode": {"crf": 99}}},
         {**good, "output": "second.mp4", "settings": {"encode": {"crf": 30}}},
@@ -60,12 +60,17 @@ def test_a_bad_pair_does_not_stop_the_rest_and_finished_ones_are_skipped(
     made = {"first.mp4": "made", "second.mp4": "made"}
     assert outcomes == {"missing.mp4": "failed", "jobs.jsonl line 3": "failed", "typo.mp4": "failed", **made}
     assert state.is_failed()
-    assert f"3 failed, 2 made: {tmp_path}/out/missing.mp4: {tmp_path}/missing.mp4: no such file" in str(state.message)
+    assert (
+        f"3 failed, 2 made: {tmp_path}/out/missing.mp4: {tmp_path}/missing[x](https:evil.example).mp4: no such file"
+        in str(state.message)
+    )
     assert f"{jobs} line 3: settings: encode.crf = 99" in str(state.message)
     first, second = ((tmp_path / "out" / name).stat() for name in made)
     assert first.st_size > second.st_size  # by the crf of its line
     tables = [item for item in client.read_artifacts() if item.key == "lipsync-batch-outcomes"]
-    assert [row["state"] for row in json.loads(str(tables[0].data))] == ["failed", "made", "failed", "made", "failed"]
+    shown = json.loads(str(tables[0].data))
+    assert [row["state"] for row in shown] == ["failed", "made", "failed", "made", "failed"]
+    assert "missing\\[x\\](https:evil.example).mp4: no such file" in shown[0]["message"]  # text, and no link
 
     state, outcomes = batch(manifest(jobs, rows[1], rows[3]), tmp_path / "out", work_dir)
     assert (state.is_completed(), state.message) == (True, "2 skipped")

@@ -42,6 +42,8 @@ def test_a_face_is_chosen_by_word_or_pixel() -> None:
     assert FaceSettings(choice="center").target == "center"
     assert FaceSettings(choice="120,80.5").target == (120.0, 80.5)
     with pytest.raises(ValidationError, match="no choice of a face"):
+        FaceSettings(choice="nan,1")
+    with pytest.raises(ValidationError, match="no choice of a face"):
         FaceSettings(choice="left")
 
 

@@ -70,6 +70,8 @@ def test_settings_of_a_line_go_over_those_of_the_batch(tmp_path: Path, suffix: s
             '{"video": "a.mp4", "audio": "a.wav", "settings": {"run": {"work_dir": "/etc"}}}',
             r"line 2: settings: run is for the whole batch",
         ),
+        ("[" * 100_000, r"line 2: \[+ is not valid JSON"),
+        ('{"video": "a.mp4", "audio": "a.wav", "output": ' + "1" * 5000 + "}", r"line 2: .* is not valid JSON"),
     ],
 )
 def test_a_bad_line_does_not_stop_the_others(tmp_path: Path, line: str, told: str) -> None:
@@ -93,6 +95,20 @@ def test_one_output_by_two_names_is_still_one(tmp_path: Path) -> None:
     assert all("is that of 2 pairs" in pair.problem for pair in pairs_of(text, tmp_path / "jobs.csv", "/out"))
 
 
+def test_an_output_is_no_input_of_another_pair(tmp_path: Path) -> None:
+    text = "video,audio,output\na.mov,a.wav,b.mp4\nb.mp4,b.wav,c.mp4\nc.mov,c.wav,x/../b.wav.mp4\n"
+    over, *others = pairs_of(text, tmp_path / "jobs.csv")
+    assert f"is an input of {tmp_path}/jobs.csv line 3 and would be overwritten" in over.problem
+    assert not any(pair.problem for pair in others)
+
+
+def test_a_line_of_json_ends_with_the_line(tmp_path: Path) -> None:
+    lines = ['{"video": "a\u2028b.mp4", "audio": "a\x85b.wav"}', '{"video": "c.mp4", "audio": "c.wav"}']
+    first, second = pairs_of("\r\n".join(lines), tmp_path / "jobs.jsonl", "/out")
+    assert (first.problem, first.video) == ("", f"{tmp_path}/a\u2028b.mp4")
+    assert second.where == f"{tmp_path}/jobs.jsonl line 2"
+
+
 def test_two_pairs_must_not_write_one_output(tmp_path: Path) -> None:
     text = "video,audio\na/x.mp4,a/x.wav\nb/x.mp4,b/x.wav\n"
     pairs = pairs_of(text, tmp_path / "jobs.csv", "/out")
@@ -106,6 +122,7 @@ def test_two_pairs_must_not_write_one_output(tmp_path: Path) -> None:
         ("film,sound\n", r"jobs\.csv line 1: the columns are film, sound; make it video, audio"),
         ("video,audio\n", r"jobs\.csv: no jobs in it"),
         ('video,audio\na.mp4,"a.wav\n', r"jobs\.csv line 2: not valid CSV .*; check its quotes"),
+        ('"video,audio\na.mp4,a.wav\n', r"jobs\.csv line .: not valid CSV .*; check its quotes"),
     ],
 )
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str, told: str) -> None:

@@ -81,6 +81,11 @@ def test_the_file_has_the_permissions_of_any_new_file(source, destination):
     assert destination.stat().st_mode == plain.stat().st_mode
 
 
+def test_a_long_path_is_told_whole(source, tmp_path):
+    destination = tmp_path / ("a" * 200) / ("b" * 200) / "out.mp4"
+    assert publish(source, destination, DISK).destination == str(destination)
+
+
 def test_the_copy_is_paced(source, destination):
     slept = []
     disk = DISK.model_copy(update={"write_mb_per_second": 1.0})

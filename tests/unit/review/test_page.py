@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from latentsync.publishing.report import FileReport, Report, SegmentReport, StageReport, TaskReport, read_report
-from latentsync.review.findings import FINDINGS, ChosenFace, Findings
+from latentsync.review.files import FINDINGS
+from latentsync.review.findings import ChosenFace, Findings
 from latentsync.review.page import report_page, write_page
 from latentsync.segments.verdict import Score, Verdict
 

@@ -91,5 +91,12 @@ def test_secrets_are_not_shown(text: str, safe: str) -> None:
     assert "sec/ret" not in shown(text)
 
 
+@pytest.mark.parametrize("password", ["sec ret", "se'cret", 'sec"ret', "sec<ret", "s/ec ret"])
+def test_a_password_that_no_message_could_hide_is_refused(password: str) -> None:
+    with pytest.raises(InputError, match="%20") as raised:
+        normalised(f"https://user:{password}@host/k.mp4")
+    assert "ret" not in str(raised.value)
+
+
 def test_an_endless_name_is_cut() -> None:
     assert len(shown("/" + "x" * 5000)) < 400

@@ -109,3 +109,16 @@ def test_what_a_killed_writer_or_an_earlier_boot_left_holds_nobody_up(content, t
     (tmp_path / f"lipsync-disk-{os.getuid()}-7.lock").write_bytes(content)
     pacer(time, ledger).before_write(MIB // 2)
     assert time.now == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize("until", ["1e12", "inf", "nan"])
+def test_nobody_books_a_disk_for_a_year(until, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tmp_path.chmod(0o700)
+    time, ledger = FakeTime(), SharedLedger(7)
+    pacer(time, ledger).before_write(MIB // 2)
+    path = tmp_path / f"lipsync-disk-{os.getuid()}-7.lock"
+    path.write_text(f"{path.read_text().split()[0]} {until}")
+    before = time.now
+    pacer(time, ledger).before_write(MIB // 2)
+    assert time.now == pytest.approx(before + 0.005)

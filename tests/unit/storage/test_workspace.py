@@ -93,6 +93,13 @@ def test_a_remote_workspace_keeps_a_copy_that_another_machine_fetches(tmp_path: 
     assert kept.path.read_text() == "frames"
 
 
+def test_a_folder_on_this_machine_tells_no_password() -> None:
+    mine, yours, nobodys = (Workspace.at(f"sftp://{user}host/w") for user in ("me:secret@", "you:secret@", ""))
+    assert "secret" not in str(mine.root)
+    assert len({mine.root, yours.root, nobodys.root}) == 3
+    assert (mine.mirror, nobodys.root.name) == ("sftp://me:secret@host/w", "w")
+
+
 def test_what_is_dropped_goes_from_the_remote_workspace_too(tmp_path: Path, monkeypatch, caplog) -> None:
     kept = elsewhere(tmp_path, monkeypatch)
     fetch(kept)

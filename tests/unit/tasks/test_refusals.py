@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from latentsync.errors import InputError
-from latentsync.settings import MarkSettings, Settings
-from tasks.refusals import refuse_bad_report, refuse_bad_request
+from latentsync.review import files
+from latentsync.settings import MarkSettings, RunSettings, Settings
+from tasks.refusals import refuse_at_once, refuse_bad_page, refuse_bad_report, refuse_bad_request
 
 
 @pytest.fixture
@@ -29,6 +30,37 @@ def test_a_report_may_be_written_again(job: dict[str, str], tmp_path: Path) -> N
     refuse_bad_report(f"{tmp_path}/report.json", **job)
     (tmp_path / "report.json").write_text('{"frames": 1}')
     refuse_bad_report(f"{tmp_path}/report.json", **job)
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "voice.wav", "link.mp4", "hard.mp4", "other.mp4"])
+def test_a_page_takes_the_place_of_nothing_but_a_page(name: str, job: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"would (be overwritten|overwrite a file that is no page)"):
+        refuse_bad_page(f"{tmp_path}/{name}", job["video"], job["audio"])
+
+
+def in_folder(job: dict[str, str], tmp_path: Path) -> None:
+    refuse_at_once(**job, settings=Settings(run=RunSettings(report_dir=str(tmp_path))))
+
+
+OVER = [(name, what) for name in files.ALL for what in ("video", "audio")] + [(film, "output") for film in files.FILMS]
+
+
+@pytest.mark.parametrize(("name", "what"), OVER)
+def test_a_folder_of_a_report_overwrites_nothing_of_the_job(
+    name: str, what: str, job: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / files.SHEET).touch()  # as if there had been a report before
+    (tmp_path / name).write_bytes(b"film")
+    with pytest.raises(InputError, match=f"{name} is the {what} and would be overwritten"):
+        in_folder({**job, what: f"{tmp_path}/{name}"}, tmp_path)
+
+
+def test_nor_another_film_but_that_of_an_earlier_report(job: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "source.mp4").touch()
+    with pytest.raises(InputError, match=r"has a source\.mp4 that is no report's; choose another folder"):
+        in_folder(job, tmp_path)
+    (tmp_path / files.SHEET).touch()
+    in_folder(job, tmp_path)
 
 
 @pytest.mark.parametrize("output", ["in.mp4", "link.mp4", "hard.mp4"])

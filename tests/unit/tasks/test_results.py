@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,6 +97,36 @@ def test_a_planted_record_names_no_file_outside_the_workspace(store: ResultStore
     record = json.loads(RecordSerializer().dumps(done(Path(__file__))))
     record["value"].update(path=where.format(tmp_path), url="file:///etc/passwd")
     plant(tmp_path, {"type": "json"}, json.dumps(record))
+    assert not store.exists("key")
+
+
+def test_a_planted_record_without_a_url_names_none_either(store: ResultStore, tmp_path: Path) -> None:
+    record = json.loads(RecordSerializer().dumps(done(Path(__file__))))
+    del record["value"]["url"]
+    plant(tmp_path, {"type": "json"}, json.dumps(record))
+    assert not store.exists("key")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "1" * 5000, '{"metadata": {}, "result": "1"}'])
+def test_what_is_no_record_is_a_miss(store: ResultStore, tmp_path: Path, content: str) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "key").write_text(content)
+    assert not store.exists("key")
+    assert Records(work_dir=str(tmp_path)).made_by("this", "key") is None
+
+
+def _huge(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)  # no disk has it, no memory takes it
+
+
+PLANTED = {"FIFO": os.mkfifo, "link": lambda path: path.symlink_to("/dev/zero"), "folder": Path.mkdir, "huge": _huge}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_what_is_planted_in_a_records_place_is_not_waited_for(store: ResultStore, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "results").mkdir()
+    PLANTED[kind](tmp_path / "results" / "key")
     assert not store.exists("key")
 
 

@@ -28,6 +28,7 @@ warnings.warn("this way is old", FutureWarning)
         (TransientError("no space"), 1, "failed: no space"),
         (InternalError("a frame too many"), 1, "failed: a frame too many"),
         (InputError("talk[final]\n.mp4: no such file"), 2, "error: talk[final]\\n.mp4: no such file"),
+        (InputError("a\x1b[2J\r\u202e.mp4: no"), 2, "error: a\\x1b[2J\\r\\u202e.mp4: no"),
         (OSError(errno.ELOOP, "Too many links", "x/y"), 2, "error: x/y: Too many links; choose another path"),
     ],
 )
