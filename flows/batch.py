@@ -51,7 +51,7 @@ def lipsync_batch(jobs: str, output_folder: str = "", settings: Settings = Setti
     table = Outcomes(place, [jobs, *named])
     progress = cast(UUID, create_progress_artifact(0.0, "lipsync-batch-progress", f"0 of {len(pairs)} pairs"))
     try:
-        with given_back(), tags(*flow_run.tags):  # which those of its runs are, too
+        with given_back():
             for number, pair in enumerate(pairs, start=1):
                 table.add(outcome := _outcome(pair))
                 get_run_logger().info("%s: %s %s", outcome.pair, outcome.state, outcome.message)
@@ -99,7 +99,8 @@ def _made(pair: Pair) -> Outcome:
         return Outcome(pair=pair.where, state="skipped", message="finished before")
     if reason := why_rejected(workspace, pair.output, source):
         return Outcome(pair=pair.where, state="rejected", message=f"{reason}; tried again when its files change")
-    state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
+    with tags(*flow_run.tags, *pair.settings.run.tags, pair.settings.engine.name):  # so that the run need not add them
+        state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
     result, run_id = state.result(raise_on_failure=False), str(state.state_details.flow_run_id or "")
     outcome = Outcome(pair=pair.where, state="made", run_id=run_id, link=link_to(run_id))
     if not state.is_completed():

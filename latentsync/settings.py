@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from latentsync.engines.settings import EngineSettings
 from latentsync.faces.settings import FaceSettings
-from latentsync.group import Group
+from latentsync.group import OPEN, Group
 from latentsync.timecode import frame_at
 
 LOCATION = "path or URL"
@@ -216,7 +216,7 @@ class RunSettings(Group):
 class Settings(Group):
     """All settings of one job."""
 
-    engine: EngineSettings = EngineSettings()
+    engine: EngineSettings = Field(default=EngineSettings(), json_schema_extra={OPEN: True})
     timing: TimingSettings = TimingSettings()
     faces: FaceSettings = FaceSettings()
     segments: SegmentSettings = SegmentSettings()

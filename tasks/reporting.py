@@ -25,6 +25,7 @@ LIBRARIES = (
     "torch",
     "triton",
     "diffusers",
+    "transformers",
     "safetensors",
     "numpy",
     "scipy",

@@ -21,6 +21,7 @@ from flows.observe.left_tasks import end_those_not_begun, end_those_of_earlier_a
 from flows.observe.markdown import plain
 from flows.observe.progress import StageProgress
 from flows.observe.segments_table import segments_table
+from latentsync.publishing.report import Report
 from latentsync.review.embed import data_uri
 from tasks.run import Run
 from tasks.temporary_server import has_lasting_server
@@ -28,7 +29,9 @@ from tasks.temporary_server import has_lasting_server
 log = logging.getLogger("latentsync.flows.artifacts")
 
 PROGRESS_SECONDS, TABLE_SECONDS = 5.0, 10.0  # between updates, which are sent only when something has changed
+PICTURES = "Pictures"  # how their description begins
 RATE_SECONDS = 30.0  # frames per second are those of the last half minute
+OF_LINKS = "/:%?&=@+,;~"  # characters of a URL that stay; spaces and brackets would end it in Markdown
 PATIENCE_SECONDS = 30.0  # after a server that did not answer, before it is asked again
 
 
@@ -39,6 +42,7 @@ class Artifacts:
         self._run = run
         self._pictures: list[Path] = []
         self._page: Path | None = None
+        self._report: Report | None = None
         self._shown: list[_Kept] = []
         self._client: SyncPrefectClient | None = None
         self._ended = False
@@ -48,7 +52,8 @@ class Artifacts:
             self._client = get_client(sync_client=True).__enter__()  # one for all updates: to make one takes 50 ms
             if context.flow_run and context.flow_run.run_count > 1:
                 tolerant(end_those_of_earlier_attempts, self._client, UUID(self._run.id))
-            tolerant(self._client.update_flow_run, UUID(self._run.id), tags=self._run.tags)
+            if not context.flow_run or {*context.flow_run.tags} != {*self._run.tags}:
+                tolerant(self._client.update_flow_run, UUID(self._run.id), tags=self._run.tags)
             # Made here, in the flow's thread: elsewhere they would belong to no run.
             progress = tolerant(create_progress_artifact, 0.0, key="lipsync-progress", description="starting")
             table = tolerant(create_markdown_artifact, "starting", key="lipsync-segments", description=_TABLE)
@@ -81,6 +86,10 @@ class Artifacts:
         """Show a picture at the end."""
         self._pictures.append(picture)
 
+    def add_report(self, report: Report) -> None:
+        """Show the report, but for its segments, beside the output at the end."""
+        self._report = report
+
     def add_page(self, page: Path) -> None:
         """Lead to a run's page at the end."""
         self._page = page
@@ -94,16 +103,22 @@ class Artifacts:
         return {"data": 100 * done / total if total else 0.0, "description": text}
 
     def _show_pictures(self) -> None:
+        """All in one, and without a key: of what has one, the server keeps a copy as the latest of its key."""
         made = self._run.result_of("pictures")
-        for picture in [*(made.files if made else ()), *self._pictures]:
-            title = picture.stem.replace("-", " ")
-            create_markdown_artifact(f"![{title}]({data_uri(picture)})", f"lipsync-{picture.stem}", description=title)
+        if pictures := [*(made.files if made else ()), *self._pictures]:
+            titles = [picture.stem.replace("-", " ") for picture in pictures]
+            shown = [f"![{title}]({data_uri(picture)})" for title, picture in zip(titles, pictures, strict=True)]
+            create_markdown_artifact("\n\n".join(shown), description=f"{PICTURES}: {', '.join(titles)}")
 
     def _show_output(self) -> None:
         if published := self._run.result_of("publish"):
             output = published.destination
             link = output if "://" in output else Path(output).as_uri()
-            create_link_artifact(link, plain(output), key="lipsync-output", description=f"Output: {plain(output)}")
+            lines = [f"[{plain(output)}](<{quote(link, safe=OF_LINKS)}>)"]
+            if self._report:
+                told = self._report.model_dump_json(indent=2, exclude_none=True, exclude={"segments"})
+                lines += ["", "```json", told, "```"]
+            create_markdown_artifact("\n".join(lines), "lipsync-output", description=f"Output: {plain(output)}")
 
     def _show_page(self) -> None:
         if self._page:
@@ -134,7 +149,7 @@ class _Kept:
         self._client, self._artifact, self._seconds, self._describe = client, artifact, seconds, describe
         self._sent: dict[str, Any] = {}
         self._stages: dict[str, StageProgress] = {}
-        self._next = 0.0
+        self._next = time.monotonic() + seconds  # it has just been made
 
     def show(self, stages: dict[str, StageProgress]) -> None:
         self._stages = stages

@@ -62,7 +62,8 @@ class Watch:
                 tolerant(show_forecast, foreseen)
 
     def show(self, report: Report, folder: Path | None) -> None:
-        """Write the report beside the output, if wanted, and its page into the folder of its pictures; lead to it."""
+        """Show the report, write it beside the output, if wanted, and its page into ``folder``; lead to that."""
+        self._artifacts.add_report(report)
         if self._run.settings.run.sidecar:
             tolerant(write_report, report, sidecar_of(self._run.result_of("probe").output))
         if folder:

@@ -117,11 +117,17 @@ def test_a_bad_file_keeps_no_night_red_but_the_first(
     assert sidecar.cpu_seconds
     assert (float(rows["good"]["cpu_seconds"]), rows["good"]["price"]) == (sidecar.cpu_seconds, "")
     assert (sidecar.run_id, sidecar.video.sha256) == (str(made.id), file_sha256(clip.video))
-    assert {"lipsync-pipeline", "prefect", "torch", "diffusers"} <= sidecar.versions.keys()
+    assert {"lipsync-pipeline", "prefect", "torch", "transformers"} <= sidecar.versions.keys()
     assert made.state
     assert str(made.state.message).startswith(f"{outbox}/good.mp4: 25 frames in ")
-    shown = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[made.id]))
-    assert "lipsync-contact-sheet" in {artifact.key for artifact in client.read_artifacts(artifact_filter=shown)}
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[made.id]))
+    shown = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
+    assert shown[None].description == "Pictures: contact sheet, mouth vs voice, memory and progress"
+    told = json.loads(str(shown["lipsync-output"].data).partition("```json")[2].rpartition("```")[0])
+    assert told == {
+        key: value for key, value in sidecar.model_dump(mode="json", exclude_none=True).items() if key in told
+    }
+    assert {"run_id", "video", "settings", "versions"} <= told.keys()
 
     state, outcomes = batch(inbox, outbox, work_dir, crf=31)
     assert (state.is_completed(), state.message) == (True, "1 rejected, 1 skipped")

@@ -20,6 +20,8 @@ from prefect.settings.models.flows import FlowsSettings
 from prefect.types import DateTime
 from prefect.utilities.importtools import import_object
 
+from latentsync.settings import Settings
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +136,14 @@ def test_bad_values_are_refused_before_there_is_a_run(
     with pytest.raises(PrefectHTTPStatusError, match=told):
         client.create_flow_run_from_deployment(lipsync.id, parameters=parameters)
     assert len(client.read_flow_runs()) == before
+
+
+def test_what_the_form_leaves_folded_is_taken(lipsync: DeploymentResponse, client: SyncPrefectClient) -> None:
+    settings = {"engine": {"name": "warp", "warp": None, "latentsync": None, "options": {}}, "encode": None, "run": {}}
+    parameters = {"video": "v.mp4", "audio": "a.wav", "output": "o.mp4", "settings": settings}
+    run = client.create_flow_run_from_deployment(lipsync.id, parameters=parameters)
+    flow = import_object("flows.lipsync.lipsync")
+    assert flow.validate_parameters(run.parameters)["settings"] == Settings()
 
 
 def test_the_dead_are_declared_after_three_heartbeats() -> None:

@@ -74,7 +74,7 @@ def test_declared_is_what_is_imported():
 
 
 def test_generating_and_bench_need_torch_and_little_else():
-    """A GPU machine has neither Prefect, ffmpeg, mediapipe nor transformers, which tests alone use."""
+    """A GPU machine has neither Prefect, ffmpeg, mediapipe nor transformers."""
     ended = subprocess.run([sys.executable, "-c", BARE_MACHINE], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "16\n"

@@ -132,3 +132,22 @@ def test_a_price_needs_both_figures():
     assert RunSettings(gpu_price_per_hour=3.6).price(1000) == 1.0
     assert RunSettings(gpu_price_per_hour=3.6).price(None) is None
     assert RunSettings().price(1000) is None
+
+
+def test_the_form_opens_the_engine_and_folds_what_few_people_change():
+    form = Settings.model_json_schema()
+    groups = {**form["properties"], **form["$defs"]["EngineSettings"]["properties"]}
+    engine, own_of_engines = groups.pop("engine"), [groups.pop(name) for name in ("name", "options")]
+    assert "anyOf" not in engine
+    assert "default" not in engine, "which would open the groups within"
+    assert all("anyOf" not in setting for setting in own_of_engines)
+    for name, group in groups.items():
+        assert [kind.get("type") for kind in group["anyOf"]] == [None, "null"], name
+        assert (group["default"], bool(group["description"])) == (None, True), name
+
+
+def test_a_group_that_stays_folded_has_its_defaults_and_a_setting_does_not():
+    folded = {"engine": {"name": "warp", "warp": None, "latentsync": None}, "encode": None, "run": None}
+    assert Settings.model_validate(folded) == Settings()
+    with pytest.raises(ValidationError, match="crf"):
+        Settings.model_validate({"encode": {"crf": None}})

@@ -18,7 +18,7 @@ from latentsync.engines.diffusion.models.vae import VaeWeights
 from latentsync.engines.diffusion.models.whisper import WhisperEncoder
 from latentsync.engines.diffusion.random_weights import Size, random_unet, random_vae, random_whisper
 from latentsync.engines.diffusion.sampling import GuidedUNet, Predictor
-from latentsync.engines.diffusion.whisper import load_whisper
+from latentsync.engines.diffusion.whisper import TransformersWhisper, load_whisper
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Networks:
             return self._models
 
     @property
-    def whisper(self) -> WhisperEncoder:
+    def whisper(self) -> WhisperEncoder | TransformersWhisper:
         """The encoder of the voice."""
         with self._loading_whisper:
             return self._whisper
@@ -87,8 +87,7 @@ class Networks:
         place = self._place
         unet, vae = self._makers.unet(place.device, place.dtype), self._makers.vae(place.device, place.dtype)
         codec = partial(FaceCodec, resolution_px=place.resolution_px, device=place.device)
-        reason = fused.refusal(place.device, place.dtype) if place.fused else "it is switched off"
-        if reason:
+        if reason := self._not_fused:
             log.info("the readable networks generate, not the fused ones: %s", reason)
             return Models(unet.config, unet, GuidedUNet, codec(DiffusersVae.of(vae)))
         passes, fused_vae, predictor = fused.pack(unet, vae)
@@ -96,8 +95,15 @@ class Networks:
         return Models(unet.config, passes, predictor, codec(fused_vae), passes.let_go, passes.build)
 
     @cached_property
-    def _whisper(self) -> WhisperEncoder:
-        return self._makers.whisper(self._place.device)
+    def _whisper(self) -> WhisperEncoder | TransformersWhisper:
+        own = self._makers.whisper(self._place.device)
+        return TransformersWhisper.of(own) if self._not_fused else own
+
+    @property
+    def _not_fused(self) -> str:
+        """Why the readable networks are used; empty: the fused ones are."""
+        place = self._place
+        return fused.refusal(place.device, place.dtype) if place.fused else "it is switched off"
 
 
 def published_networks(weights: Path, place: Place) -> Networks:

@@ -136,7 +136,7 @@ def _spec(name: str, release: ReleaseName, made_for_px: int | None = None) -> En
         fetch=fetch,
         uses_gpu=lambda settings: settings.device != "cpu",
         version=3,
-        libraries=("torch", "diffusers", "numpy", "opencv-contrib-python"),
+        libraries=("torch", "diffusers", "transformers", "numpy", "opencv-contrib-python"),
         where_or_how_fast=WHERE_OR_HOW_FAST,
         after_voice=AFTER_VOICE,
     )

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from latentsync.engines.diffusion.mel import SAMPLE_RATE_HZ, Voice, log_mel, loudest
 from latentsync.engines.diffusion.models.whisper import WhisperEncoder
 from latentsync.engines.diffusion.spec import rows_heard
-from latentsync.engines.diffusion.whisper import load_whisper
+from latentsync.engines.diffusion.whisper import TransformersWhisper, load_whisper
 from latentsync.errors import UnusableFile
 
 HOP_ROWS = 750  # 15 s between windows of 30 s: the middle 15 s of each are kept
@@ -49,7 +49,7 @@ def extract_features(
     return write_features(audio, load_whisper(whisper_weights, device), out)
 
 
-def write_features(audio: Path, encoder: WhisperEncoder, out: Path) -> VoiceFeatures:
+def write_features(audio: Path, encoder: WhisperEncoder | TransformersWhisper, out: Path) -> VoiceFeatures:
     """``extract_features`` with an encoder that is loaded already, on the encoder's device."""
     voice = Voice(audio)
     rows = voice.mel_frames // 2
@@ -78,7 +78,7 @@ def frame_tokens(path: Path, start: int, end: int, fps: Fraction) -> np.ndarray:
 
 
 @torch.no_grad()
-def _windows(voice: Voice, encoder: WhisperEncoder) -> Iterator[tuple[int, np.ndarray]]:
+def _windows(voice: Voice, encoder: WhisperEncoder | TransformersWhisper) -> Iterator[tuple[int, np.ndarray]]:
     """First row and rows (T, layers, C) of each window; only a lone window is padded."""
     positions = encoder.config.max_source_positions
     rows = voice.mel_frames // 2
@@ -88,7 +88,7 @@ def _windows(voice: Voice, encoder: WhisperEncoder) -> Iterator[tuple[int, np.nd
         end = min(2 * (start + positions), voice.mel_frames)
         mel = log_mel(voice, 2 * start, end, peak)
         mel = F.pad(mel, (0, 2 * positions - mel.shape[1]))  # zeros in the mel domain, as in training
-        heard = encoder(mel[None].to(encoder.conv1.weight.device))
+        heard = encoder(mel[None].to(next(encoder.parameters()).device))
         yield start, heard[0, : rows - start].cpu().numpy()
 
 

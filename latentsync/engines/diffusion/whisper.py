@@ -1,19 +1,22 @@
-"""Whisper's files: OpenAI's and Hugging Face's, loaded strictly."""
+"""Whisper's files, OpenAI's and Hugging Face's, loaded strictly; and its encoder by transformers."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latentsync.engines.diffusion.mel import MEL_BINS
 from latentsync.engines.diffusion.models.whisper import WhisperConfig, WhisperEncoder
 from latentsync.engines.diffusion.tensors import load_strictly, open_tensors
 from latentsync.errors import WeightsError
+
+if TYPE_CHECKING:
+    from transformers.models.whisper import modeling_whisper
 
 # OpenAI's names of tensors -> transformers', which are ours.
 _RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
@@ -27,6 +30,37 @@ _RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\bmlp\.2\.", "fc2."),
     (r"\bln_post\.", "layer_norm."),
 ]
+
+
+class TransformersWhisper(nn.Module):
+    """transformers' encoder, called as ours: the readable path, where the fused networks cannot generate."""
+
+    def __init__(self, encoder: "modeling_whisper.WhisperEncoder", own: WhisperEncoder):
+        super().__init__()
+        self._encoder = encoder
+        self.config = own.config
+
+    @classmethod
+    def of(cls, own: WhisperEncoder) -> "TransformersWhisper":
+        """The same weights in transformers' class."""
+        from transformers import WhisperConfig
+        from transformers.models.whisper.modeling_whisper import WhisperEncoder as Encoder  # takes seconds
+
+        with torch.device("meta"):
+            encoder = Encoder(WhisperConfig(**vars(own.config)))
+        encoder.load_state_dict(own.state_dict(), assign=True)
+        return cls(encoder.eval(), own)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, mel bins, 2 T) -> (B, T, blocks + 1, channels): what enters the first block and what leaves every one.
+
+        The library's own last hidden state has gone through the final norm, which LatentSync was trained
+        without: the last layer is what enters that norm.
+        """
+        last: list[Tensor] = []
+        with self._encoder.layer_norm.register_forward_pre_hook(lambda _, inputs: last.append(inputs[0])):
+            states = self._encoder(mel, output_hidden_states=True).hidden_states
+        return torch.stack([*states[:-1], *last], dim=2)
 
 
 def load_whisper(weights: Path, device: str | torch.device = "cpu") -> WhisperEncoder:

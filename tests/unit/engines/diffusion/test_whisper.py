@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import WhisperForConditionalGeneration, WhisperModel
 
-from latentsync.engines.diffusion.whisper import load_whisper
+from latentsync.engines.diffusion.whisper import TransformersWhisper, load_whisper
 from latentsync.errors import WeightsError
 from tests.unit.engines.diffusion.whisper_files import random_model, write_openai
 
@@ -64,6 +64,12 @@ def test_layers_are_transformers_own_around_the_blocks_without_the_final_norm(mo
     assert layers.shape == (1, 1500, 3, 32)
     torch.testing.assert_close(layers, torch.stack([*entered, *left], dim=2), atol=1e-6, rtol=0)  # 0 on most CPUs
     assert (layers[:, :, -1] - normed).abs().max() > 0.1
+
+
+def test_the_readable_encoder_says_the_same(openai):
+    encoder, mel = load_whisper(openai), torch.randn(1, 80, 3000)
+    with torch.no_grad():
+        torch.testing.assert_close(TransformersWhisper.of(encoder)(mel), encoder(mel), atol=1e-6, rtol=0)
 
 
 def test_missing_extra_and_misshapen_tensors_are_all_named(openai):
