@@ -1,5 +1,7 @@
 """The tasks of a run: what was submitted, and how it ended."""
 
+import asyncio
+import concurrent.futures
 import functools
 import threading
 from dataclasses import dataclass
@@ -59,11 +61,14 @@ class Submitted(Generic[R]):
         return Completed(data=self.result, state_details=StateDetails(task_run_id=self.task_run_id))
 
     def end(self) -> bool:
-        """Wait for the task and keep how it ended; False if that is known already."""
+        """Wait for the task and keep how it ended; False if that is known already, or the run was stopped before."""
         future = self._future
         if self.state is not None or future is None:
             return False
-        future.wait()
+        try:
+            future.wait()
+        except (asyncio.CancelledError, concurrent.futures.CancelledError):
+            return False  # by the runner, in whose thread this is called back
         state = future.state
         with _ending:
             if self.state is not None:

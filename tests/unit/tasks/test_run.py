@@ -1,5 +1,7 @@
 """A run without Prefect's engine: the flow as it stands, on a runner that works at once, and what is told of it."""
 
+import asyncio
+import concurrent.futures
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Completed, Failed, State
 
 from flows.lipsync import lipsync
@@ -24,6 +27,7 @@ from tasks.results import Done
 from tasks.run import Run
 from tasks.runners import RUNNERS
 from tasks.stages import STAGES, is_transient, later, stage
+from tasks.submitted import Submitted
 from tasks.work import Work
 from tests.conftest import Clip
 
@@ -126,6 +130,19 @@ def test_of_a_task_that_has_ended_well_only_its_record_is_held(settings: Setting
         ] == [0, 1]
         with pytest.raises(SegmentsFailed, match="make-002: ValueError: no 2"):
             run.wait(items[2])
+
+
+@pytest.mark.parametrize("cancelled", [asyncio.CancelledError, concurrent.futures.CancelledError])
+def test_a_task_that_the_runner_of_a_stopped_run_cancels_ends_without_a_traceback(
+    cancelled, settings: Settings
+) -> None:
+    wrapped: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    item = Submitted("make-000", making(lambda index: None), PrefectConcurrentFuture(UUID(int=0), wrapped), None, 0)
+    ended = []
+    wrapped.add_done_callback(lambda _: ended.append(item.end()))
+    wrapped.set_exception(cancelled())  # calls back as the runner's thread does
+    assert ended == [False]
+    assert item.state is None
 
 
 def test_one_error_names_all_that_failed_and_the_remedy(settings: Settings) -> None:
