@@ -126,6 +126,11 @@ def test_a_bad_file_keeps_no_night_red_but_the_first(
 
     state, outcomes = batch(inbox, outbox, work_dir, crf=31)
     assert (state.is_completed(), state.message) == (True, "1 rejected, 1 skipped")
+    with open(outbox / "outcomes.csv") as table:
+        again = {row["pair"].rpartition("/")[2]: row for row in csv.DictReader(table)}
+    for pair, row in rows.items():  # the table of a night that runs again leads to the runs of before
+        assert row["run_id"]
+        assert (again[pair]["run_id"], again[pair]["link"]) == (row["run_id"], row["link"])
     (inbox / "broken.mp4").unlink()
     (inbox / "broken.mp4").hardlink_to(clip.video)
     state, outcomes = batch(inbox, outbox, work_dir, crf=31)
