@@ -1,7 +1,7 @@
 """The batch flow: one lip-sync job for each pair of a manifest, a folder or a glob; also every night."""
 
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, tags
@@ -16,7 +16,7 @@ from flows.observe.left_tasks import end_those_of_earlier_attempts
 from flows.observe.markdown import plain
 from flows.observe.notify import END_HOOKS, link_to
 from latentsync.errors import UnusableFile
-from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
+from latentsync.publishing.finished import find_finished, find_rejected, made_from, reject, remember_finished
 from latentsync.publishing.outcomes import Outcome, Outcomes
 from latentsync.settings import Settings
 from latentsync.storage.locations import shown
@@ -95,21 +95,27 @@ def _made(pair: Pair) -> Outcome:
         return Outcome(pair=pair.where, state="unpaired" if pair.lone else "failed", message=pair.problem)
     workspace = Workspace.at(pair.settings.run.work_dir).root
     source = made_from(pair.video, pair.audio, pair.settings)
-    if is_finished(workspace, pair.output, source):
-        return Outcome(pair=pair.where, state="skipped", message="finished before")
-    if reason := why_rejected(workspace, pair.output, source):
-        return Outcome(pair=pair.where, state="rejected", message=f"{reason}; tried again when its files change")
+    if known := find_finished(workspace, pair.output, source):
+        return _of_run(known.run_id, pair=pair.where, state="skipped", message="finished before")
+    if bad := find_rejected(workspace, pair.output, source):
+        told = f"{bad.reason}; tried again when its files change"
+        return _of_run(bad.run_id, pair=pair.where, state="rejected", message=told)
     with tags(*flow_run.tags, *pair.settings.run.tags, pair.settings.engine.name):  # so that the run need not add them
         state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
     result, run_id = state.result(raise_on_failure=False), str(state.state_details.flow_run_id or "")
-    outcome = Outcome(pair=pair.where, state="made", run_id=run_id, link=link_to(run_id))
+    outcome = _of_run(run_id, pair=pair.where, state="made")
     if not state.is_completed():
         if isinstance(result, UnusableFile):
-            reject(workspace, pair.output, source, str(result))
+            reject(workspace, pair.output, source, str(result), run_id)
         return outcome.model_copy(update={"state": "failed", "message": str(result)})
-    remember_finished(workspace, pair.output, source)
+    remember_finished(workspace, pair.output, source, run_id)
     figures = {name: getattr(result, name) for name in ("frames", "seconds", "cpu_seconds", "gpu_seconds", "price")}
     return outcome.model_copy(update={**figures, "tags": ",".join(result.tags)})
+
+
+def _of_run(run_id: str, **outcome: Any) -> Outcome:
+    """With the run that made the pair, also an earlier one: a night that runs again makes its table anew."""
+    return Outcome(run_id=run_id, link=link_to(run_id), **outcome)
 
 
 def _quiet(settings: Settings) -> Settings:

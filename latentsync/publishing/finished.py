@@ -21,19 +21,21 @@ from latentsync.versions import versions
 
 
 class Finished(Record):
-    """A published output: where, its mark, and the digest of all it was made from."""
+    """A published output: where, its mark, the digest of all it was made from, and the flow run that made it."""
 
     output: str
     mark: dict[str, str]
     made_from: str
+    run_id: str = ""
 
 
 class Rejected(Record):
-    """An output that cannot be made: what it would be made from, by which version, and why not."""
+    """An output that cannot be made: what it would be made from, by which version, why not, and which run said so."""
 
     made_from: str
     version: str
     reason: str
+    run_id: str = ""
 
 
 def made_from(video: str, audio: str, settings: Settings) -> str:
@@ -44,38 +46,38 @@ def made_from(video: str, audio: str, settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def remember_finished(root: Path, output: str, source: str) -> None:
-    """Record in the workspace ``root`` that ``output`` was made from ``source`` (see ``made_from``)."""
-    record = Finished(output=output, mark=mark(output, OWN), made_from=source)
+def remember_finished(root: Path, output: str, source: str, run_id: str) -> None:
+    """Record in the workspace ``root`` that ``run_id`` made ``output`` from ``source`` (see ``made_from``)."""
+    record = Finished(output=output, mark=mark(output, OWN), made_from=source, run_id=run_id)
     write_whole(_path(root, output), record.model_dump_json().encode(), WORK)
 
 
-def is_finished(root: Path, output: str, source: str) -> bool:
-    """Whether ``output`` is there, untouched, and was made from ``source``."""
+def find_finished(root: Path, output: str, source: str) -> Finished | None:
+    """The record of ``output``, if it is there, untouched, and was made from ``source``."""
     path = _path(root, output)
     try:
         record = Finished.model_validate_json(read_record(path))
     except (OSError, ValidationError):
-        return False
-    if not record.mark or record != Finished(output=output, mark=mark(output, OWN), made_from=source):
-        return False
+        return None
+    if not record.mark or (record.output, record.mark, record.made_from) != (output, mark(output, OWN), source):
+        return None
     os.utime(path)  # in use: the sweep goes by this time
-    return True
+    return record
 
 
-def reject(root: Path, output: str, source: str, reason: str) -> None:
-    """Record that ``output`` cannot be made from ``source``, until that or this program changes."""
-    record = Rejected(made_from=source, version=_version(), reason=reason)
+def reject(root: Path, output: str, source: str, reason: str, run_id: str) -> None:
+    """Record that ``output`` cannot be made from ``source``, says ``run_id``, until that or this program changes."""
+    record = Rejected(made_from=source, version=_version(), reason=reason, run_id=run_id)
     write_whole(_path(root, output, "rejected"), record.model_dump_json().encode(), WORK)
 
 
-def why_rejected(root: Path, output: str, source: str) -> str:
-    """The reason why ``output`` cannot be made from ``source``; empty when none is known."""
+def find_rejected(root: Path, output: str, source: str) -> Rejected | None:
+    """Why ``output`` cannot be made from ``source``; None when nothing is known against it."""
     try:
         record = Rejected.model_validate_json(read_record(_path(root, output, "rejected")))
     except (OSError, ValidationError):
-        return ""
-    return record.reason if (record.made_from, record.version) == (source, _version()) else ""
+        return None
+    return record if (record.made_from, record.version) == (source, _version()) else None
 
 
 def _version() -> str:

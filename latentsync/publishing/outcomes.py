@@ -27,7 +27,7 @@ class Outcome(Record):
     tags: str = ""  # with commas between
     message: str = ""
     date: str = ""  # of its end, ISO 8601 in UTC
-    run_id: str = ""  # of the flow run that made it, or failed to
+    run_id: str = ""  # of the flow run that made it, or failed to, also on an earlier night
     link: str = ""  # to that run, where Prefect's UI is known
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from latentsync.publishing.finished import is_finished, made_from, reject, remember_finished, why_rejected
+from latentsync.publishing.finished import find_finished, find_rejected, made_from, reject, remember_finished
 from latentsync.settings import EncodeSettings, RunSettings, Settings
 
 
@@ -17,19 +17,21 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def finished(root: Path, files: dict[str, str], settings: Settings = Settings()) -> bool:
-    return is_finished(root, files["output"], made_from(files["video"], files["audio"], settings))
+    record = find_finished(root, files["output"], made_from(files["video"], files["audio"], settings))
+    assert record is None or record.run_id == "r"
+    return record is not None
 
 
 def test_a_finished_output_is_known_again(tmp_path: Path, files: dict[str, str]) -> None:
     assert not finished(tmp_path, files)
-    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()))
+    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "r")
     assert finished(tmp_path, files)
     assert finished(tmp_path, files, Settings(run=RunSettings(workers=3)))  # changes nothing in the output
 
 
 @pytest.mark.parametrize("changed", ["video", "audio", "output"])
 def test_a_changed_or_lost_file_is_work_again(tmp_path: Path, files: dict[str, str], changed: str) -> None:
-    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()))
+    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "r")
     os.utime(files[changed], ns=(0, 1))
     assert not finished(tmp_path, files)
     Path(files[changed]).unlink()
@@ -37,18 +39,18 @@ def test_a_changed_or_lost_file_is_work_again(tmp_path: Path, files: dict[str, s
 
 
 def test_other_settings_are_work_again(tmp_path: Path, files: dict[str, str]) -> None:
-    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()))
+    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "r")
     assert not finished(tmp_path, files, Settings(encode=EncodeSettings(crf=20)))
 
 
 def test_an_output_that_never_came_is_not_finished(tmp_path: Path, files: dict[str, str]) -> None:
     Path(files["output"]).unlink()
-    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()))
+    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "r")
     assert not finished(tmp_path, files)
 
 
 def test_a_damaged_record_is_work_again(tmp_path: Path, files: dict[str, str]) -> None:
-    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()))
+    remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "r")
     (record,) = (tmp_path / "finished").iterdir()
     record.write_text("{")
     assert not finished(tmp_path, files)
@@ -56,11 +58,12 @@ def test_a_damaged_record_is_work_again(tmp_path: Path, files: dict[str, str]) -
 
 def test_what_cannot_be_made_is_known_until_its_files_or_settings_change(tmp_path: Path, files: dict[str, str]) -> None:
     def why(settings: Settings = Settings()) -> str:
-        return why_rejected(tmp_path, files["output"], made_from(files["video"], files["audio"], settings))
+        record = find_rejected(tmp_path, files["output"], made_from(files["video"], files["audio"], settings))
+        return f"{record.reason}, says {record.run_id}" if record else ""
 
     assert not why()
-    reject(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "there is no face")
-    assert why() == "there is no face"
+    reject(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "no face", "r")
+    assert why() == "no face, says r"
     assert not why(Settings(encode=EncodeSettings(crf=20)))
     os.utime(files["video"], ns=(0, 1))
     assert not why()
