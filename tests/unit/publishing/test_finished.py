@@ -71,10 +71,10 @@ def test_what_cannot_be_made_is_known_until_its_files_or_settings_change(tmp_pat
 
 def test_a_planted_fifo_is_not_waited_for(tmp_path: Path, files: dict[str, str]) -> None:
     source = made_from(files["video"], files["audio"], Settings())
-    remember_finished(tmp_path, files["output"], source)
-    reject(tmp_path, files["output"], source, "no face")
+    remember_finished(tmp_path, files["output"], source, "r")
+    reject(tmp_path, files["output"], source, "no face", "r")
     for record in [*tmp_path.glob("finished/*"), *tmp_path.glob("rejected/*")]:
         record.unlink()
         os.mkfifo(record)
     assert not finished(tmp_path, files)
-    assert not why_rejected(tmp_path, files["output"], source)
+    assert not find_rejected(tmp_path, files["output"], source)
