@@ -17,9 +17,16 @@ from latentsync.errors import TransientError
 
 INTERVAL_SECONDS, START_INTERVAL_SECONDS = 1.0, 0.1
 STOP_SECONDS = 5.0
-RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
-TOGETHER = {f"{RECORDER}_BATCH_SIZE": "100", f"{RECORDER}_FLUSH_INTERVAL": "2"}  # not one by one: half the CPU
+SETTINGS = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "0",  # nobody can look at them: half of all that it keeps
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",  # not one by one: half the CPU
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "2",
+}
 SERVER = "prefect.server.api.server"  # in its command line, whoever starts it
+UNSEEN = {"PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "0"}  # nobody can look at its events: half of all it keeps
 # Reads process ids until we are gone, whatever ended us; then ends those processes.
 GUARD = """trap '' INT TERM HUP; while read -r pid; do all="$all $pid"; done; [ -z "$all" ] || kill -9 $all"""
 
@@ -59,13 +66,12 @@ def _server(place: socket.socket) -> subprocess.Popen[bytes]:
 
     application = ["--app-dir", prefect.__module_path__.parent, "--factory", f"{SERVER}:create_app"]
     how = ["--fd", str(place.fileno()), "--log-level", "error", "--lifespan", "on"]
-    temporary = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", **TOGETHER}
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the server inherits
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "uvicorn", *application, *how],
-            env={**os.environ, **temporary, **settings},
+            env={**os.environ, **SETTINGS, **settings},
             pass_fds=[place.fileno()],
         )
     finally:

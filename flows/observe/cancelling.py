@@ -15,7 +15,7 @@ from tasks.temporary_server import has_lasting_server
 
 log = logging.getLogger("latentsync.flows.cancelling")
 
-INTERVAL_SECONDS = 10.0
+INTERVAL_SECONDS = 5.0
 
 
 class CancelWatch:

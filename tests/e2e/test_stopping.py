@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +80,13 @@ def test_a_stopped_command_says_so_and_leaves_nothing(number: signal.Signals, co
     assert not re.search(r"Cancelled|Error", printed), printed
     wait_until(lambda: not command.alive(), "all that it had started is gone", END_SECONDS)
     assert not (tmp_path / "out.mp4").exists()
+    assert (_kept(tmp_path, "flow_run"), _kept(tmp_path, "events")) == (1, 0)  # nobody could look at its events
+
+
+def _kept(folder: Path, table: str) -> int:
+    """Rows that the temporary server has left in its database."""
+    with closing(sqlite3.connect(folder / "prefect" / "prefect.db")) as database:
+        return database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
 
 
 def test_nothing_outlives_a_killed_command(command: Command) -> None:
