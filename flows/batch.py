@@ -100,7 +100,7 @@ def _made(pair: Pair) -> Outcome:
     if bad := find_rejected(workspace, pair.output, source):
         told = f"{bad.reason}; tried again when its files change"
         return _of_run(bad.run_id, pair=pair.where, state="rejected", message=told)
-    with tags(*flow_run.tags, *pair.settings.run.tags, pair.settings.engine.name):  # so that the run need not add them
+    with tags(*flow_run.tags, *pair.settings.tags):  # so that the run need not add them
         state = lipsync(pair.video, pair.audio, pair.output, _quiet(pair.settings), return_state=True)
     result, run_id = state.result(raise_on_failure=False), str(state.state_details.flow_run_id or "")
     outcome = _of_run(run_id, pair=pair.where, state="made")

@@ -225,6 +225,11 @@ class Settings(Group):
     mark: MarkSettings = MarkSettings()
     run: RunSettings = RunSettings()
 
+    @property
+    def tags(self) -> set[str]:
+        """Of a run with these settings: those given, and the engine's name."""
+        return {*self.run.tags, self.engine.name}
+
 
 def _fraction(text: str) -> Fraction:
     try:

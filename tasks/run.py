@@ -50,7 +50,7 @@ class Run:
         self.of_deployment = bool(flow_run and flow_run.deployment_id)
         self.is_shown = bool(self.of_deployment or (flow_run and flow_run.parent_task_run_id))  # or of a batch
         self.settings = settings
-        self.tags = sorted({*settings.run.tags, settings.engine.name, *(flow_run.tags if flow_run else ())})
+        self.tags = sorted({*settings.tags, *(flow_run.tags if flow_run else ())})
         self.workspace = Workspace.at(settings.run.work_dir)
         self.folder = run_folder(settings.run.work_dir, self.id)
         self.submitted: dict[str, Submitted] = {}

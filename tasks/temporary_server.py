@@ -26,7 +26,6 @@ SETTINGS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "2",
 }
 SERVER = "prefect.server.api.server"  # in its command line, whoever starts it
-UNSEEN = {"PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "0"}  # nobody can look at its events: half of all it keeps
 # Reads process ids until we are gone, whatever ended us; then ends those processes.
 GUARD = """trap '' INT TERM HUP; while read -r pid; do all="$all $pid"; done; [ -z "$all" ] || kill -9 $all"""
 
