@@ -8,6 +8,7 @@ import numpy as np
 from latentsync.media.timeline import Timeline
 from latentsync.records import Artefact, AudioInfo, Record, Segment, VideoInfo
 from latentsync.settings import Settings
+from latentsync.storage.mapped import open_array
 
 
 class Job(Record):
@@ -80,28 +81,28 @@ class Plan(Record):
 
     def open_track(self) -> np.ndarray:
         """The face track, memory-mapped."""
-        return np.load(self.track.path, mmap_mode="r")
+        return open_array(self.track.path)
 
     def open_opacity(self) -> np.ndarray:
         """The opacities, memory-mapped."""
-        return np.load(self.opacity.path, mmap_mode="r")
+        return open_array(self.opacity.path)
 
     def open_loudness(self) -> np.ndarray:
         """The voice's loudness, memory-mapped."""
-        return np.load(self.loudness.path, mmap_mode="r")
+        return open_array(self.loudness.path)
 
     def open_mouth(self) -> np.ndarray:
         """The aligned mouths, memory-mapped."""
-        return np.load(self.mouth.path, mmap_mode="r")
+        return open_array(self.mouth.path)
 
 
 # Remembered here and not in the plan, which travels to every task.
 @lru_cache(maxsize=4)
 def _windows(path: Path, _sha256: str) -> np.ndarray:
-    return np.load(path)
+    return np.array(open_array(path))
 
 
 @lru_cache(maxsize=4)
 def _segments(path: Path, _sha256: str) -> tuple[Segment, ...]:
-    rows = enumerate(np.load(path).tolist())
+    rows = enumerate(open_array(path).tolist())
     return tuple(Segment(index=index, start=start, end=end, clip_end=last) for index, (start, end, last) in rows)

@@ -32,7 +32,7 @@ from latentsync.storage import disks
 from latentsync.storage.download import local_file
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.locations import normalised
-from latentsync.storage.mapped import column
+from latentsync.storage.mapped import column, open_array
 from latentsync.storage.space import check_space
 from latentsync.storage.workspace import Workspace
 from tasks.keys import alignment_part, computed_by, sound_part, video_part
@@ -153,7 +153,7 @@ def plan_key(job: Job, track: Artefact) -> list[object]:
 @stage("plan", plan_key, version=4)
 def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
-    rows = np.load(track.path, mmap_mode="r")
+    rows = open_array(track.path)
     loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
     grid, opacity = plan_windows(job, rows, loudness)
     size = resolution_px(job.settings.engine)

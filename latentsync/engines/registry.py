@@ -16,6 +16,7 @@ from latentsync.engines.protocol import Engine
 from latentsync.engines.settings import EngineSettings
 from latentsync.records import file_sha256
 from latentsync.settings import Settings
+from latentsync.storage.mapped import open_array
 from latentsync.versions import versions
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def voice_rows(settings: EngineSettings, voice: Path, fps: Fraction, windows: np
     if not len(windows):
         return b""
     first, last = (settings.spec.rows_heard(int(frame), fps) for frame in (windows[0, 0], windows[-1, 1] - 1))
-    rows = np.load(voice, mmap_mode="r")
+    rows = open_array(voice)
     return np.ascontiguousarray(rows[max(first.start, 0) : last.stop]).tobytes()
 
 

@@ -18,7 +18,7 @@ from latentsync.faces.identity import Box, Choice, choose_slots, follow, overlap
 from latentsync.faces.points import MOUTH_POINTS
 from latentsync.faces.shots import changes, shot_changes
 from latentsync.records import Record
-from latentsync.storage.mapped import blocks, column, let_go
+from latentsync.storage.mapped import blocks, column, let_go, open_array
 
 MAX_BRIDGED_FRAMES = 3  # a face missing for so long is interpolated, if the head has not moved
 NOTHING_FRAMES = 500  # rows at a time where nobody has looked: bounds the memory
@@ -61,7 +61,7 @@ def build_track(
     Writes ``out`` (.npy of TRACK_DTYPE, a row per source frame). Raises InputError when no frame of
     ``video`` has a usable face.
     """
-    looked_at = sum(len(np.load(file, mmap_mode="r")) for file in files)
+    looked_at = sum(len(open_array(file)) for file in files)
     chunks = _Chunks(files, starts, frames)
     frames = sum(map(len, chunks))
     cuts = shot_changes(_changes(chunks))
@@ -105,7 +105,7 @@ class _Chunks:
     def __iter__(self) -> Iterator[np.ndarray]:
         at = 0
         for index, file in enumerate(self._files):
-            rows = np.load(file, mmap_mode="r")
+            rows = open_array(file)
             start = self._starts[index] if self._starts else at
             yield from _nothing(at, start)
             yield rows
@@ -147,7 +147,7 @@ def _place(file: Path, choice: Choice) -> tuple[float, float]:
     """The pixel that faces are measured from."""
     if not isinstance(choice, str):
         return choice
-    x, y = np.load(file, mmap_mode="r")["centre"][0].tolist()
+    x, y = open_array(file)["centre"][0].tolist()
     return x, y
 
 

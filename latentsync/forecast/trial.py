@@ -33,6 +33,7 @@ from latentsync.segments.score import look_at_clip, rendered_video
 from latentsync.segments.source import Source
 from latentsync.segments.voice import extract_voice
 from latentsync.segments.windows import cover
+from latentsync.storage.mapped import open_array
 
 FEW_FRAMES, FRAMES = WINDOW_FRAMES, 4 * WINDOW_FRAMES
 
@@ -160,7 +161,7 @@ class _Stretch:
         return read_range(self.job.video, self.start + start, self.start + end)
 
     def _source(self) -> Source:
-        track = np.load(self.track)
+        track = open_array(self.track)
         grid = cover(runs(track, np.arange(self.frames)), np.ones(self.frames, bool), 1)
         opacity = np.where(track["face"], np.uint8(255), np.uint8(0))
         return Source(self._read, np.arange, track, grid, opacity, self.resolution_px, self.alignment)
@@ -169,7 +170,7 @@ class _Stretch:
     def _session(self) -> Session:
         if uses_gpu(self.job.settings.engine):
             return _Unchanged()
-        size, track = self.resolution_px, np.load(self.track)
+        size, track = self.resolution_px, open_array(self.track)
         mouth = np.full(track["mouth"].shape, np.nan, np.float32)
         for index in np.flatnonzero(track["face"]):
             mouth[index] = to_aligned(track["mouth"][index], track["matrix"][index], size)

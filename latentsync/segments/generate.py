@@ -16,6 +16,7 @@ from latentsync.media.encode import FaceClipWriter
 from latentsync.records import Artefact, Segment, VideoInfo
 from latentsync.segments.faces import generate_faces
 from latentsync.segments.source import Source
+from latentsync.storage.mapped import open_array
 
 
 def generate_clip(
@@ -56,7 +57,7 @@ def session_of(job: Job, plan: Plan, voice: Artefact, engine: Engine) -> Session
 
 @lru_cache(maxsize=2)  # every segment asks for the same one
 def _face_of(video: VideoInfo, track: Artefact, index: int, resolution_px: int, alignment: Alignment) -> np.ndarray:
-    matrix = np.load(track.path, mmap_mode="r")[index]["matrix"]
+    matrix = open_array(track.path)[index]["matrix"]
     with closing(read_range(video, index, index + 1)) as frames:
         face = align_face(next(frames), matrix, resolution_px, alignment)
     face.flags.writeable = False

@@ -2,10 +2,23 @@
 
 import mmap
 from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 BLOCK_ROWS = 4096
+_one_header_at_a_time = Lock()
+
+
+def open_array(path: Path) -> np.ndarray:
+    """The array of an .npy file, mapped to be read.
+
+    Headers are read one by one: Python 3.11's ``ast``, which NumPy reads them with, counts its depth for all
+    threads together and fails ("AST constructor recursion depth mismatch", CPython issue 106905).
+    """
+    with _one_header_at_a_time:
+        return np.load(path, mmap_mode="r")  # noqa: TID251
 
 
 def blocks(array: np.ndarray) -> Iterator[np.ndarray]:

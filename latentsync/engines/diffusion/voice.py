@@ -18,6 +18,7 @@ from latentsync.engines.diffusion.models.whisper import WhisperEncoder
 from latentsync.engines.diffusion.spec import rows_heard
 from latentsync.engines.diffusion.whisper import TransformersWhisper, load_whisper
 from latentsync.errors import UnusableFile
+from latentsync.storage.mapped import open_array
 
 HOP_ROWS = 750  # 15 s between windows of 30 s: the middle 15 s of each are kept
 FADE_ROWS = 50  # 1 s, where the kept parts meet
@@ -71,7 +72,7 @@ def frame_tokens(path: Path, start: int, end: int, fps: Fraction) -> np.ndarray:
     ``path`` holds (T, layers, C). It is mapped only for the time of the call: a map kept open
     would count every page read so far as resident memory.
     """
-    rows = np.load(path, mmap_mode="r")
+    rows = open_array(path)
     index = np.array([rows_heard(frame, fps) for frame in range(start, end)])
     heard = rows[np.clip(index, 0, len(rows) - 1)]
     return heard.reshape(len(index), -1, rows.shape[-1])

@@ -17,6 +17,7 @@ from latentsync.engines.warp.mouth_interior import Interior
 from latentsync.engines.warp.mouth_shape import RestingMouth, measure, resting_mouth, target_shape
 from latentsync.engines.warp.spec import RESOLUTION_PX, WarpSettings, rows_heard
 from latentsync.engines.warp.voice import decode_mouth, extract_mouth
+from latentsync.storage.mapped import open_array
 
 MIN_OWN_GAP = 0.12  # of half the mouth's width: below this a clip's mouth shows no inside
 
@@ -40,7 +41,7 @@ class WarpEngine:
 
     def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "WarpSession":
         """Bind to a voice (from ``extract_voice``) and a clip."""
-        return WarpSession(self._canvas, np.load(voice, mmap_mode="r"), clip, fps, self.settings.strength)
+        return WarpSession(self._canvas, open_array(voice), clip, fps, self.settings.strength)
 
 
 class WarpSession:
