@@ -25,12 +25,11 @@ _PART_BYTES = 16 * MIB  # of a multi-part upload: 10,000 of them make 156 GiB
 _MARKS = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "last_modified", "updated")
 _EXTRAS = ("s3", "gs", "abfs", "sftp")  # of this package, by kind of URL
 _USER_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
-# The drivers' own, by name, for importing them is slow: botocore's, Azure's, Google's.
-_USER_ERROR_NAMES = (
-    "NoCredentialsError", "PartialCredentialsError", "ParamValidationError",
-    "ResourceNotFoundError", "ClientAuthenticationError",
-    "DefaultCredentialsError", "RefreshError",
+# The drivers' own, by name, for importing them is slow: botocore's, and Google's.
+_NO_CREDENTIALS = (
+    "NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "DefaultCredentialsError", "RefreshError",
 )  # fmt: skip
+_USER_STATUS = (400, 401, 403, 404)  # of HTTP: no such name, no right
 
 
 class UrlLimits(Record):
@@ -220,6 +219,7 @@ def _explain(error: Exception, location: str) -> LipsyncError:
         scheme = location.partition("://")[0]
         install = f": pip install -c constraints.txt '.[{scheme}]'" if scheme in _EXTRAS else ""
         return InputError(f"{place}: {what}; install the package for this kind of URL{install}")
-    if isinstance(error, _USER_ERRORS) or type(error).__name__ in _USER_ERROR_NAMES:
+    status = getattr(error, "status_code", getattr(error, "code", None))  # Azure's and gcsfs' names for it
+    if isinstance(error, _USER_ERRORS) or type(error).__name__ in _NO_CREDENTIALS or status in _USER_STATUS:
         return InputError(f"{place}: {what}; check the name, your rights and the credentials")
     return TransientError(f"{place}: {what}; check the address, the credentials and the network")

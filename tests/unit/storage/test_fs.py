@@ -9,6 +9,7 @@ import pytest
 
 from latentsync.errors import InputError, TransientError
 from latentsync.publishing.writer import check_destination, publish
+from latentsync.storage.fs import errors_of
 from latentsync.storage.throttle import MIB, DiskProfile
 
 DISK = DiskProfile(write_mb_per_second=1e3, writes_per_second=1e9, chunk_mib=1)
@@ -73,6 +74,23 @@ def test_a_driver_that_is_not_there_is_named_with_its_remedy(scheme, driver, mon
         monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.raises(InputError, match=rf"{driver}.*pip install -c constraints\.txt '\.\[{scheme}\]'"):
         check_destination(f"{scheme}://somewhere/a.mp4", needed_bytes=0)
+
+
+class Refused(Exception):
+    """As Azure's driver raises: the rest of the text is XML."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__("no such container\n<Error>...</Error>")
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, InputError), (403, InputError), (429, TransientError)])
+def test_what_a_cloud_refuses_is_told_in_one_line_and_is_the_users_unless_it_passes(status, kind):
+    with (
+        pytest.raises(kind, match=r"^abfs://box/a\.mp4: Refused: no such container; check"),
+        errors_of("abfs://box/a.mp4"),
+    ):
+        raise Refused(status)
 
 
 def test_an_unknown_kind_of_url_is_refused():
