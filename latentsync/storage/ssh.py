@@ -39,8 +39,7 @@ def connected(url: str, allow_private: bool) -> Iterator[tuple["Sftp", str]]:
     path = "/" + without_user(url).partition("://")[2].partition("/")[2]
     with contextlib.ExitStack() as stack:
         try:
-            address = web.public_addresses(host, port, allow_private)[0]
-            sock = stack.enter_context(socket.create_connection((address, port), web.TIMEOUT_SECONDS))
+            sock = stack.enter_context(_socket(web.public_addresses(host, port, allow_private), port))
             server = Sftp(host, port=port, sock=sock, **login)
             stack.callback(server.client.close)
         except paramiko.SSHException as error:
@@ -189,6 +188,14 @@ def _server_of(url: str) -> tuple[str, int, dict[str, Any]]:
     if parts.password:  # then no key is tried: servers count attempts
         login |= {"password": unquote(parts.password), "look_for_keys": False, "allow_agent": False}
     return host, port, login
+
+
+def _socket(addresses: list[str], port: int) -> socket.socket:
+    """A connection to the first address that answers."""
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((address, port), web.TIMEOUT_SECONDS)
+    return socket.create_connection((addresses[-1], port), web.TIMEOUT_SECONDS)
 
 
 def _refused(error: paramiko.SSHException, url: str, host: str, port: int) -> InputError | None:

@@ -10,7 +10,7 @@ import pytest
 
 from latentsync.errors import InputError, TransientError, UnusableFile
 from latentsync.publishing.writer import check_destination, publish
-from latentsync.storage import fs
+from latentsync.storage import fs, web
 from latentsync.storage.download import download, fetch
 from latentsync.storage.fs import UrlLimits
 from latentsync.storage.throttle import MIB, DiskProfile
@@ -59,6 +59,11 @@ def test_what_is_published_is_what_comes_back(server: SshServer, source: Path, t
     assert download(url, tmp_path / "back.mp4", HERE).read_bytes() == source.read_bytes()
     with pytest.raises(InputError, match=r"set run\.allow_private_urls to allow it"):
         download(url, tmp_path / "back.mp4")
+
+
+def test_each_address_of_a_server_is_tried(server: SshServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(web, "public_addresses", lambda *_: ["127.0.0.2", "127.0.0.1"])  # at the first, nobody listens
+    check_destination(f"{server.url}/out.mp4", 1)
 
 
 def test_a_download_goes_on_where_it_broke_off(server: SshServer, source: Path):
