@@ -7,6 +7,7 @@ no cause is chained to it: the drivers' own messages do.
 
 import contextlib
 import glob
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,8 @@ _NO_CREDENTIALS = (
     "NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "DefaultCredentialsError", "RefreshError",
 )  # fmt: skip
 _USER_STATUS = (400, 401, 403, 404)  # of HTTP: no such name, no right
+
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # what fails is raised: it would log tracebacks beside that
 
 
 class UrlLimits(Record):
