@@ -90,10 +90,8 @@ def write_text(text: str, location: str) -> None:
         with explained(path):
             write_whole(path, text.encode())
         return
-    with opened(location, OWN, alone=True) as (file_system, path):
-        file_system.makedirs(file_system._parent(path), exist_ok=True)
-        with file_system.transaction, file_system.open(path, "wb") as file:
-            file.write(text.encode())
+    with opened(location, OWN, alone=True) as (system, path), system.transaction, system.open(path, "wb") as file:
+        file.write(text.encode())
 
 
 def list_files(location: str) -> list[str]:
@@ -134,12 +132,11 @@ def mark(location: str, limits: UrlLimits = UrlLimits()) -> dict[str, str]:
 
 
 def check_writable(url: str) -> None:
-    """Write and remove an empty object beside ``url``; makes its folder where it is missing."""
+    """Write and remove an empty object beside ``url``. A bucket that is missing is not made."""
     with opened(url, OWN) as (file_system, path):
         with contextlib.suppress(FileNotFoundError):
             if (kind := file_system.info(path)["type"]) != "file":
                 raise InputError(f"{shown(url)} is a {kind}: name a file in it, or a new name")
-        file_system.makedirs(file_system._parent(path), exist_ok=True)
         file_system.pipe_file(f"{path}.part", b"")
         with contextlib.suppress(PermissionError):  # an account that may write need not be allowed to delete
             file_system.rm_file(f"{path}.part")

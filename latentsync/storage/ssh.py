@@ -93,6 +93,7 @@ class Sftp(SFTPFileSystem):
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **how: Any) -> Any:
         if mode == "rb":
             return _Reader(self.ftp.open(path, mode))
+        self.makedirs(self._parent(path), exist_ok=True)
         return self.ftp.open(path, mode) if how.get("autocommit", True) else _Part(self.ftp, self.host, path)
 
 
