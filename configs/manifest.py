@@ -13,7 +13,7 @@ from latentsync.errors import InputError
 from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.fs import UrlLimits, list_files, read_text
-from latentsync.storage.locations import canonical, is_inside, normalised, same_file, shown
+from latentsync.storage.locations import canonical, is_inside, is_url, normalised, same_file, shown
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts"})
 SOUND_SUFFIXES = frozenset({".wav", ".mp3", ".m4a", ".flac", ".aac", ".ogg", ".opus"})
@@ -66,7 +66,7 @@ def _manifest(jobs: str, suffix: str, output_folder: str, settings: Settings) ->
         except InputError as error:
             pairs.append(Pair(where=where, problem=f"{where}: {error}"))
     if not pairs:
-        raise InputError(f"{jobs}: no jobs in it; give one line per pair with {', '.join(COLUMNS)}")
+        raise InputError(f"{shown(jobs)}: no jobs in it; give one line per pair with {', '.join(COLUMNS)}")
     return pairs
 
 
@@ -77,13 +77,15 @@ def _csv_rows(text: str, jobs: str) -> Iterator[tuple[int, dict]]:
         if not {"video", "audio"} <= set(columns) <= set(COLUMNS):
             found = ", ".join(columns) or "empty"
             raise InputError(
-                f"{jobs} line 1: the columns are {found}; make it {', '.join(COLUMNS)} (the last two optional)"
+                f"{shown(jobs)} line 1: the columns are {found}; make it {', '.join(COLUMNS)} (the last two optional)"
             )
         reader.fieldnames = columns
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise InputError(f"{jobs} line {reader.line_num + 1}: not valid CSV ({error}); check its quotes") from error
+        raise InputError(
+            f"{shown(jobs)} line {reader.line_num + 1}: not valid CSV ({error}); check its quotes"
+        ) from error
 
 
 def _csv_row(row: dict) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _overridden(settings: Settings, given: Any) -> Settings:
 def _side_by_side(jobs: str, output_folder: str, settings: Settings) -> list[Pair]:
     """One pair for every video beside a sound of the same name."""
     if not output_folder:
-        raise InputError(f"{jobs}: an output folder is needed for pairs found by name; set output_folder")
+        raise InputError(f"{shown(jobs)}: an output folder is needed for pairs found by name; set output_folder")
     beside: dict[str, list[str]] = defaultdict(list)
     for name in list_files(jobs):
         stem, suffix = posixpath.splitext(name)
@@ -162,12 +164,13 @@ def _side_by_side(jobs: str, output_folder: str, settings: Settings) -> list[Pai
 def _found(stem: str, names: list[str], output_folder: str, settings: Settings) -> Pair:
     videos = [name for name in names if posixpath.splitext(name)[1].lower() in VIDEO_SUFFIXES]
     sounds = [name for name in names if name not in videos]
+    where = shown(stem) if is_url(stem) else stem
     if len(videos) == len(sounds) == 1:
         output = _output(videos[0], output_folder)
-        return Pair(where=stem, video=videos[0], audio=sounds[0], output=output, settings=settings)
+        return Pair(where=where, video=videos[0], audio=sounds[0], output=output, settings=settings)
     listing = ", ".join(posixpath.basename(name) for name in names)
-    problem = f"{stem}: found {listing}; put exactly one video and one sound of the same name side by side"
-    return Pair(where=stem, problem=problem, lone=len(names) == 1)
+    problem = f"{where}: found {listing}; put exactly one video and one sound of the same name side by side"
+    return Pair(where=where, problem=problem, lone=len(names) == 1)
 
 
 def _checked(pair: Pair, outputs: Counter[str], inputs: dict[str, str]) -> Pair:
@@ -176,11 +179,11 @@ def _checked(pair: Pair, outputs: Counter[str], inputs: dict[str, str]) -> Pair:
     if pair.problem:
         return pair
     if same_file(pair.output, pair.video) or same_file(pair.output, pair.audio):
-        problem = f"output {pair.output} is one of the inputs and would be overwritten; choose another output"
+        problem = f"output {shown(pair.output)} is one of the inputs and would be overwritten; choose another output"
     elif (count := outputs[canonical(pair.output)]) > 1:
-        problem = f"output {pair.output} is that of {count} pairs; give each its own"
+        problem = f"output {shown(pair.output)} is that of {count} pairs; give each its own"
     elif reader := inputs.get(canonical(pair.output)):
-        problem = f"output {pair.output} is an input of {reader} and would be overwritten; choose another output"
+        problem = f"output {shown(pair.output)} is an input of {reader} and would be overwritten; choose another output"
     return pair.model_copy(update={"problem": problem and f"{pair.where}: {problem}"})
 
 

@@ -69,7 +69,7 @@ def _refuse_overwriting(kind: str, place: str, begins: bytes, **others: str) -> 
 def _refuse_same(kind: str, place: str, **others: str) -> None:
     for what, other in others.items():
         if same_file(place, other):
-            raise InputError(f"{kind} {place} is the {what} and would be overwritten; choose another name")
+            raise InputError(f"{kind} {shown(place)} is the {what} and would be overwritten; choose another name")
 
 
 def _check_output(video: str, audio: str, output: str) -> None:

@@ -20,6 +20,7 @@ from latentsync.records import Artefact, Record
 from latentsync.storage import fs
 from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.download import fetch
+from latentsync.storage.locations import is_url, without_user
 from latentsync.storage.workspace import Workspace, read_record
 
 R = TypeVar("R")
@@ -106,7 +107,9 @@ class Records(WritableFileSystem):
         """Write a record, whole or not at all."""
         workspace = Workspace.at(self.work_dir)
         if workspace.mirror:
-            _tried(lambda: fs.write_text(content.decode(), f"{workspace.mirror}/results/{path}"))
+            record = json.loads(content)
+            record["result"] = json.dumps(_unsigned(json.loads(record["result"])))
+            _tried(lambda: fs.write_text(json.dumps(record), f"{workspace.mirror}/results/{path}"))
         else:
             _tried(lambda: write_whole(workspace.root / "results" / path, content, WORK))
 
@@ -121,6 +124,15 @@ class Records(WritableFileSystem):
         """Keys are names as they stand."""
 
 
+def _unsigned(data: Any) -> Any:
+    """A record's data for a place that others may read: its URLs tell no user and password."""
+    if isinstance(data, list):
+        return [_unsigned(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    return {name: without_user(item) if name == "url" else _unsigned(item) for name, item in data.items()}
+
+
 def _at_home(data: Any, workspace: Workspace) -> Any:
     """A record's data with its files where they belong on this machine; ``ValueError`` for any other place."""
     if isinstance(data, list):
@@ -129,13 +141,15 @@ def _at_home(data: Any, workspace: Workspace) -> Any:
         return data
     if not {"path", "sha256"} <= data.keys():
         return {name: _at_home(item, workspace) for name, item in data.items()}
-    path, url, prefix = Path(data["path"]), data.get("url", ""), f"{workspace.mirror}/"
+    path, url = Path(data["path"]), data.get("url", "")
+    name = without_user(url).removeprefix(f"{without_user(workspace.mirror)}/") if url else ""
     if workspace.mirror and url:
-        path = workspace.root / url.removeprefix(prefix)
-    elsewhere = url and not (workspace.mirror and url.startswith(prefix))
+        path = workspace.root / name
+    elsewhere = url and (not workspace.mirror or is_url(name))
     if elsewhere or not path.resolve().is_relative_to(workspace.root.resolve()):
         raise ValueError(f"{path}: a result outside the workspace")
-    return {**data, "path": str(path)}
+    url = url and f"{workspace.mirror}/{name}"
+    return {**data, "path": str(path), "url": url}
 
 
 def _tried(work: Callable[[], T]) -> T:

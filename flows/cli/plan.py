@@ -1,6 +1,5 @@
 """`lipsync plan`: what a job will show and take, before it is made."""
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -20,14 +19,14 @@ def plan(
     /,
     *,
     json: Annotated[bool, Parameter(negative="", help="Print it as JSON")] = False,
-    page: Annotated[Path | None, Parameter(help="Write it as an HTML page with pictures, such as plan.html")] = None,
+    page: Annotated[str, Parameter(help="Write it as an HTML page with pictures, such as plan.html: path or URL")] = "",
     settings: Settings,
 ) -> None:
     """Look at the inputs now and then, try some frames, print what the job will take."""
     from latentsync.forecast.make import forecast
     from latentsync.forecast.records import Forecast
     from latentsync.review.forecast_page import forecast_page, forecast_tables
-    from latentsync.storage.atomic import write_whole
+    from latentsync.storage.fs import write_text
     from latentsync.storage.locations import normalised
     from tasks.refusals import refuse_bad_page
 
@@ -45,10 +44,10 @@ def plan(
             console.print(f"[yellow]note:[/yellow] {escape(one_line(warning))}")
 
     if page:
-        refuse_bad_page(normalised(str(page)), normalised(video), normalised(audio))
+        refuse_bad_page(normalised(page), normalised(video), normalised(audio))
     made = forecast(video, audio, settings)
     if page:
-        write_whole(page, forecast_page(made).encode())
+        write_text(forecast_page(made), page)
     if json:
         print(made.model_dump_json(indent=2))
     else:

@@ -1,6 +1,5 @@
 """`lipsync sync`: one job, here and now."""
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -22,7 +21,7 @@ def sync(
     *,
     output: Annotated[str, Parameter(alias="-o", help="File to write, .mp4 or .mkv: path or URL")],
     force_segments: Annotated[str, Parameter(help="Segments to make again, such as 3,7")] = "",
-    report: Annotated[Path | None, Parameter(help="Write report.json here")] = None,
+    report: Annotated[str, Parameter(help="Write report.json here: path or URL")] = "",
     settings: Settings,
 ) -> None:
     """Run the flow, write the report, print a summary."""
@@ -33,7 +32,7 @@ def sync(
 
     refuse_at_once(*places, settings)
     if report:
-        refuse_bad_report(normalised(str(report)), *places)
+        refuse_bad_report(normalised(report), *places)
     with flow_runs() as ready:
         from flows.lipsync import lipsync
         from latentsync.publishing.report import write_report
@@ -43,5 +42,5 @@ def sync(
         ready()
         made = lipsync(*places, settings, forced)
     if report:
-        write_report(made, str(report))
+        write_report(made, report)
     console.print(f"{escape(one_line(shown(output)))}: {made.summary}", soft_wrap=True)

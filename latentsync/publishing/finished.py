@@ -16,6 +16,7 @@ from latentsync.records import Record
 from latentsync.settings import Settings
 from latentsync.storage.atomic import WORK, write_whole
 from latentsync.storage.fs import OWN, UrlLimits, mark
+from latentsync.storage.locations import shown
 from latentsync.storage.workspace import read_record
 from latentsync.versions import versions
 
@@ -48,7 +49,7 @@ def made_from(video: str, audio: str, settings: Settings) -> str:
 
 def remember_finished(root: Path, output: str, source: str, run_id: str) -> None:
     """Record in the workspace ``root`` that ``run_id`` made ``output`` from ``source`` (see ``made_from``)."""
-    record = Finished(output=output, mark=mark(output, OWN), made_from=source, run_id=run_id)
+    record = Finished(output=shown(output), mark=mark(output, OWN), made_from=source, run_id=run_id)
     write_whole(_path(root, output), record.model_dump_json().encode(), WORK)
 
 
@@ -59,7 +60,7 @@ def find_finished(root: Path, output: str, source: str) -> Finished | None:
         record = Finished.model_validate_json(read_record(path))
     except (OSError, ValidationError):
         return None
-    if not record.mark or (record.output, record.mark, record.made_from) != (output, mark(output, OWN), source):
+    if not record.mark or (record.output, record.mark, record.made_from) != (shown(output), mark(output, OWN), source):
         return None
     os.utime(path)  # in use: the sweep goes by this time
     return record

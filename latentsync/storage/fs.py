@@ -7,12 +7,12 @@ no cause is chained to it: the drivers' own messages do.
 
 import contextlib
 import glob
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-from latentsync.errors import InputError, LipsyncError, TransientError
+from latentsync.errors import InputError, LipsyncError, TransientError, UnusableFile
 from latentsync.records import Record
 from latentsync.settings import RunSettings
 from latentsync.storage import web
@@ -24,9 +24,15 @@ TEXT_MIB_MAX = 64  # of a manifest
 _PART_BYTES = 16 * MIB  # of a multi-part upload: 10,000 of them make 156 GiB
 # What file systems call size, time of modification and content tag; those that are there are compared.
 _MARKS = ("size", "mtime", "ETag", "etag", "md5Hash", "crc32c", "LastModified", "last_modified", "updated")
-_INSTALL = {"s3": "install the extra 's3' of this package"}
+_EXTRAS = ("s3", "gs", "abfs", "sftp")  # of this package, by kind of URL
 _USER_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")  # botocore's
+# The drivers' own, by name, for importing them is slow: botocore's, and Google's.
+_NO_CREDENTIALS = (
+    "NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "DefaultCredentialsError", "RefreshError",
+)  # fmt: skip
+_USER_STATUS = (400, 401, 403, 404)  # of HTTP: no such name, no right
+
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # what fails is raised: it would log tracebacks beside that
 
 
 class UrlLimits(Record):
@@ -119,13 +125,18 @@ def mark(location: str, limits: UrlLimits = UrlLimits()) -> dict[str, str]:
     with opened(location, limits) as (file_system, path):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             info = file_system.info(path)
+            if info["type"] != "file":
+                raise UnusableFile(f"{shown(location)}: is a {info['type']}; give one file")
             return {name: str(info[name]) for name in _MARKS if info.get(name) is not None}
         return {}
 
 
 def check_writable(url: str) -> None:
-    """Write and remove an empty object beside ``url``."""
+    """Write and remove an empty object beside ``url``. A bucket that is missing is not made."""
     with opened(url, OWN) as (file_system, path):
+        with contextlib.suppress(FileNotFoundError):
+            if (kind := file_system.info(path)["type"]) != "file":
+                raise InputError(f"{shown(url)} is a {kind}: name a file in it, or a new name")
         file_system.pipe_file(f"{path}.part", b"")
         with contextlib.suppress(PermissionError):  # an account that may write need not be allowed to delete
             file_system.rm_file(f"{path}.part")
@@ -162,7 +173,7 @@ def opened(location: str, limits: UrlLimits = UrlLimits(), alone: bool = False) 
     """The fsspec file system of ``location``, and its path there; what fails in the block is explained.
 
     An instance is kept for this thread's next call, since a new one of s3 takes 0.1 to 0.3 s of CPU. It is new if it
-    shall be ``alone``, for a transaction belongs to an instance, and over SSH, where one would keep a lost connection.
+    shall be ``alone``, for a transaction belongs to an instance, and over SSH, where it is one connection.
     """
     import fsspec  # slow to import
 
@@ -173,10 +184,13 @@ def opened(location: str, limits: UrlLimits = UrlLimits(), alone: bool = False) 
             return
         if is_web(location):
             raise InputError(f"{shown(location)}: can only be read, and by its full name; give a path, or s3, gs, ...")
-        over_ssh = location.startswith("sftp://")
-        if over_ssh:
-            web.check_host(urlsplit(location).hostname or "", limits.allow_private)
-        yield fsspec.core.url_to_fs(location, use_listings_cache=False, skip_instance_cache=alone or over_ssh)
+        if location.startswith("sftp://"):
+            from latentsync.storage.ssh import connected  # needs the extra
+
+            with connected(location, limits.allow_private) as server_and_path:
+                yield server_and_path
+            return
+        yield fsspec.core.url_to_fs(location, use_listings_cache=False, skip_instance_cache=alone)
 
 
 @contextlib.contextmanager
@@ -197,12 +211,15 @@ def _explain(error: Exception, location: str) -> LipsyncError:
     if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
         kind = InputError if web.is_users_fault(error) else TransientError
         return kind(f"{place}: {web.explain(error)}; check the address, your rights and the network")
-    what = shown(f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
+    said = next(iter(str(error).splitlines()), "")  # Azure's go on with XML
+    what = shown(said if isinstance(error, OSError) else f"{type(error).__name__}: {said}")
     if isinstance(error, FileNotFoundError):
         return InputError(f"{place}: no such file or folder; check the address")
     if isinstance(error, ImportError):
         scheme = location.partition("://")[0]
-        return InputError(f"{place}: {what}; {_INSTALL.get(scheme, 'install the package for this kind of URL')}")
-    if isinstance(error, _USER_ERRORS) or type(error).__name__ in _NO_CREDENTIALS:
+        install = f": pip install -c constraints.txt '.[{scheme}]'" if scheme in _EXTRAS else ""
+        return InputError(f"{place}: {what}; install the package for this kind of URL{install}")
+    status = getattr(error, "status_code", getattr(error, "code", None))  # Azure's and gcsfs' names for it
+    if isinstance(error, _USER_ERRORS) or type(error).__name__ in _NO_CREDENTIALS or status in _USER_STATUS:
         return InputError(f"{place}: {what}; check the name, your rights and the credentials")
     return TransientError(f"{place}: {what}; check the address, the credentials and the network")

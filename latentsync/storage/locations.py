@@ -17,6 +17,9 @@ _KNOWN = "s3, gs, abfs, http, https, sftp or file"
 _URL = re.compile(r"([a-zA-Z][\w+.:-]*)://(.*)", re.DOTALL)
 _URL_IN_TEXT = re.compile(r"\b([a-zA-Z][\w+.-]*://)([^\s'\"<>|]*)")
 _USER = re.compile(r"^[^/?#]*@|^[^/?#@]*:(?!\d*(?:[/?#]|$)).*@")  # also where a password has a slash in it
+_SECRET = re.compile(
+    r"^[^/?#@]*:(?!\d*(?:[/?#]|$)).*@|^[^/?#]*@"
+)  # the same for people: rather too much than too little
 _ENDS_URL = re.compile(r"[\s'\"<>|]")  # in a text, as `_URL_IN_TEXT` sees it
 _QUERY = re.compile(r"[?#].*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -92,7 +95,7 @@ def is_inside(location: str, folder: str) -> bool:
 
 def shown(text: str) -> str:
     """``text`` for people and logs: no user, password, query or fragment in its URLs, and no name without an end."""
-    text = _URL_IN_TEXT.sub(lambda url: url[1] + _QUERY.sub("?...", _USER.sub("", url[2])), text)
+    text = _URL_IN_TEXT.sub(lambda url: url[1] + _QUERY.sub("?...", _SECRET.sub("", url[2])), text)
     return _LONG_WORD.sub(r"\1...", text)
 
 

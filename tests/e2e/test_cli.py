@@ -122,6 +122,7 @@ def test_bad_input_is_refused_by_name_and_fact(
         (("-o", "/tmp/out.webm"), ".webm files cannot be written"),
         (("-o", "VIDEO"), "would be overwritten"),
         (("-o", "OUT", "--report", "VIDEO"), "report"),
+        (("-o", "OUT", "--report", "https://example.com/r.json"), "can only be read"),
         (("-o", "OUT", "--report-dir", "/proc/report"), "/proc/report"),
         (("-o", "OUT", "--config", "CONFIG"), "a group of settings is expected"),
         (("-o", "OUT", "--engine", "magic"), "latentsync-1.6"),

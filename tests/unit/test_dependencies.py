@@ -55,7 +55,8 @@ def imported_modules() -> set[str]:
 def declared_distributions() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["gpu"], *extras["dask"], *extras["mark"]]  # fsspec loads s3fs by name
+    used = [requirement for name in ("gpu", "dask", "mark", "sftp") for requirement in extras[name]]
+    wanted = [*project["dependencies"], *used]  # fsspec loads s3fs, gcsfs and adlfs by name
     return {_normal(re.split(r"[^\w.-]", requirement)[0]) for requirement in wanted}
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from configs.manifest import Pair, find_pairs
@@ -155,6 +156,20 @@ def test_a_file_without_partner_waits_and_one_with_two_is_refused(tmp_path: Path
     assert "found lone.mp4; put exactly one video and one sound" in lone.problem
     assert not two.lone
     assert "found two.mp3, two.mp4, two.wav" in two.problem
+
+
+def test_an_inbox_whose_url_has_a_password_tells_it_to_nobody() -> None:
+    memory, inbox = fsspec.filesystem("memory"), "memory://me:secret@host/in"
+    for name in ("a.mp4", "a.wav", "lone.mp4"):
+        memory.pipe_file(f"/me:secret@host/in/{name}", b"x")
+    try:
+        pair, lone = find_pairs(inbox, inbox, Settings())
+    finally:
+        memory.rm("/me:secret@host", recursive=True)
+    assert (pair.video, pair.audio) == (f"{inbox}/a.mp4", f"{inbox}/a.wav")
+    assert "output memory://host/in/a.mp4 is one of the inputs" in pair.problem
+    assert (pair.where, lone.where) == ("memory://host/in/a", "memory://host/in/lone")
+    assert "secret" not in pair.problem + lone.problem
 
 
 def test_results_never_go_over_the_inbox(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import av
@@ -14,6 +15,8 @@ from latentsync.media.conform import prepare_video
 from latentsync.media.ffmpeg import QUIET, run
 from latentsync.media.opening import media_input, open_media
 from latentsync.media.probe import probe_audio, probe_video
+from tests.nested import with_gab2, with_linked_segments
+from tests.serving import answering
 from tests.synthetic import ffmpeg
 
 FPS = Fraction(25)
@@ -78,6 +81,43 @@ def test_no_other_reader_follows_it(posing):
         open_media(posing)
     with pytest.raises(InputError, match="not on whitelist"):
         run(media_input(posing).output("-", format="null").global_args(*QUIET).compile(), posing)
+
+
+class _Asked(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked = True  # pyright: ignore[reportAttributeAccessIssue]
+
+
+NESTED = {
+    "GAB2 with HLS": (".avi", lambda avi, out, name: with_gab2(avi, out, hls(name).encode())),
+    "GAB2 with ffconcat": (
+        ".avi",
+        lambda avi, out, name: with_gab2(avi, out, f"ffconcat version 1.0\nfile {name}".encode()),
+    ),
+    "GAB2 with subtitles": (
+        ".avi",
+        lambda avi, out, name: with_gab2(avi, out, b"1\n00:00:00,000 --> 00:00:04,000\nhi\n"),
+    ),
+    "linked segments": (".mkv", with_linked_segments),
+}
+
+
+@pytest.mark.parametrize("nested", NESTED)
+@pytest.mark.parametrize("where", ["beside", "by HTTP"])
+def test_what_a_container_holds_or_names_leads_nowhere(numbered, tmp_path, nested, where):
+    suffix, make = NESTED[nested]
+    plain = tmp_path / f"plain{suffix}"
+    ffmpeg("-i", numbered, "-c:v", "mpeg4", "-c:a", "pcm_s16le", plain)
+    ffmpeg("-i", numbered, "-t", "2", "-c", "copy", tmp_path / "secret.ts")
+    with HTTPServer(("127.0.0.1", 0), _Asked) as server, answering(server):
+        server.asked = False  # pyright: ignore[reportAttributeAccessIssue]
+        name = "secret.ts" if where == "beside" else f"http://127.0.0.1:{server.server_port}/secret.ts"
+        path = make(plain, tmp_path / f"upload{suffix}", name)
+        assert probe_video(path, FPS).frames == probe_video(plain, FPS).frames == 100
+        assert probe_audio(path).samples == probe_audio(plain).samples
+        with open_media(path) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 100
+    assert not server.asked  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("name", ["concat:secret.mp4", "50%d.mp4", "-i.mp4", "a\nb'\".mp4", "x" * 251 + ".mp4"])

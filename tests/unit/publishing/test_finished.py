@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from latentsync.publishing.finished import find_finished, find_rejected, made_from, reject, remember_finished
@@ -27,6 +28,17 @@ def test_a_finished_output_is_known_again(tmp_path: Path, files: dict[str, str])
     remember_finished(tmp_path, files["output"], made_from(files["video"], files["audio"], Settings()), "r")
     assert finished(tmp_path, files)
     assert finished(tmp_path, files, Settings(run=RunSettings(workers=3)))  # changes nothing in the output
+
+
+def test_a_record_tells_no_password(tmp_path: Path, files: dict[str, str]) -> None:
+    memory, output = fsspec.filesystem("memory"), "memory://me:secret@host/out.mp4"
+    memory.pipe_file("/me:secret@host/out.mp4", b"x")
+    try:
+        remember_finished(tmp_path, output, made_from(files["video"], files["audio"], Settings()), "r")
+        assert finished(tmp_path, {**files, "output": output})
+    finally:
+        memory.rm("/me:secret@host", recursive=True)
+    assert [path for path in (tmp_path / "finished").iterdir() if "secret" in path.read_text()] == []
 
 
 @pytest.mark.parametrize("changed", ["video", "audio", "output"])

@@ -79,6 +79,7 @@ def test_what_lies_inside_a_folder(tmp_path: Path) -> None:
         ("https://b.s3.amazonaws.com/k.mp4?X-Amz-Signature=secret", "https://b.s3.amazonaws.com/k.mp4?..."),
         ("sftp://user:secret@host/k.mp4", "sftp://host/k.mp4"),
         ("https://user:sec/ret@host/k.mp4", "https://host/k.mp4"),
+        ("sftp://user:p@sec/ret@host/k.mp4", "sftp://host/k.mp4"),
         ("s3://bucket/a@2x.mp4", "s3://bucket/a@2x.mp4"),
         ("http://host:8080/k.mp4", "http://host:8080/k.mp4"),
         ("403, url='https://u:secret@h/k?sig=secret' said no", "403, url='https://h/k?...' said no"),

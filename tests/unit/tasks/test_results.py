@@ -7,10 +7,12 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import pytest
 from prefect.results import ResultStore
 
 from latentsync.records import Artefact
+from latentsync.storage.workspace import Workspace
 from tasks.locks import KeyLocks
 from tasks.results import Done, Records, RecordSerializer, Took, allow
 
@@ -86,6 +88,22 @@ def test_what_a_run_itself_has_made_is_known(store: ResultStore, clip: Path, tmp
     assert records.made_by("this", "key") == done(clip, run="this")
     assert records.made_by("another", "key") is None
     assert records.made_by("this", "another-key") is None
+
+
+def test_a_record_elsewhere_tells_no_password_and_leads_back_with_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    url = "memory://me:secret@host/work"
+    path = Workspace.at(url).path("ab" * 32, "render", "x.mkv")
+    path.write_text("frames")
+    kept = Done(value=Workspace.at(url).keep(path), took=done(path).took)
+    storage = Records(work_dir=url)
+    store = ResultStore(result_storage=storage, serializer=RecordSerializer(), cache_result_in_memory=False)
+    try:
+        store.write(kept, "key")
+        assert b"secret" not in fsspec.filesystem("memory").cat_file("/me:secret@host/work/results/key")
+        assert store.read("key").result == kept
+    finally:
+        fsspec.filesystem("memory").rm("/me:secret@host", recursive=True)
 
 
 def test_a_record_of_a_bucket_may_not_exist_yet() -> None:
