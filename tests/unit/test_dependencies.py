@@ -8,6 +8,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("latentsync", "tasks", "flows", "configs")
 # InsightFace's models are not for commerce, so users install it themselves; triton comes with a CUDA build of torch.
@@ -21,6 +23,8 @@ for name in ("prefect", "dask", "mediapipe", "ffmpeg", "av", "transformers", "fs
 
 import tempfile
 from pathlib import Path
+
+import pytest
 
 from flows.cli.bench import bench
 from flows.cli.bench_clip import FPS, BenchClip
@@ -74,6 +78,7 @@ def test_declared_is_what_is_imported():
     assert declared - set().union(*imported.values()) == NOT_IMPORTED
 
 
+@pytest.mark.slow
 def test_generating_and_bench_need_torch_and_little_else():
     """A GPU machine has neither Prefect, ffmpeg, mediapipe nor transformers."""
     ended = subprocess.run([sys.executable, "-c", BARE_MACHINE], capture_output=True, text=True, check=False)

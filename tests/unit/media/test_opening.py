@@ -102,6 +102,7 @@ NESTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", NESTED)
 @pytest.mark.parametrize("where", ["beside", "by HTTP"])
 def test_what_a_container_holds_or_names_leads_nowhere(numbered, tmp_path, nested, where):

@@ -166,6 +166,7 @@ class TestGeneration:
 
 
 class TestTwoJobs:
+    @pytest.mark.slow
     def test_they_take_turns_and_one_s_shortage_does_not_change_the_other_s_batch(self, weights, monkeypatch):
         """Both threads go through the same networks, one batch at a time, each with the workload it began with."""
         engine = load(weights, windows_per_batch=2, **on_cpu)
