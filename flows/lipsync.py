@@ -18,6 +18,7 @@ from latentsync.storage.locations import shown
 from tasks.arenas import bound_malloc
 from tasks.finish import join, pictures, publish
 from tasks.gate import Gate
+from tasks.pace import staggered
 from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
 from tasks.run import Run
@@ -67,9 +68,12 @@ def lipsync(
         job_plan = run.wait_here(plan.submit(job, later(face_track)))
 
         direct = is_direct(job.settings.engine)
+        if not direct:
+            run.expect(generate, job_plan.segments)
+        run.expect(render, job_plan.output_segments)
         faces, renders = {}, {}  # by segment
         gate = Gate(run, job, job_plan, later(features), faces, renders)
-        for segment, ready, rendered in run.staggered(job_plan.segments, stages=3):
+        for segment, ready, rendered in staggered(run, job_plan.segments, stages=3):
             if segment and not direct:
                 faces[segment.index] = later(generate.submit(job, job_plan, later(features), segment))
             if ready and job_plan.is_joined(ready):

@@ -32,6 +32,8 @@ class Gate:
         self._decides = self._limits.gate in ("retry", "fail")
         self._held: list[Segment] = []  # to be scored when the output no longer waits for a worker
         self._sound = later(sound.submit(job)) if job.syncnet else None
+        if self._limits.gate != "off":
+            run.expect(score, plan.output_segments)
 
     def look_at(self, segment: Segment) -> None:
         """Score a segment that was submitted to be rendered; unless it decides, the last ones wait for ``catch_up``."""

@@ -24,7 +24,6 @@ from tasks.locks import KeyLocks
 from tasks.progress import Doing, begin, read_progress, run_folder, stop
 from tasks.results import LOCAL, Done, Records, RecordSerializer, bring, files_in
 from tasks.runners import runner_of
-from tasks.runners.threads import parallel_tasks
 from tasks.stages import ContentKey, Stage
 from tasks.submitted import Submitted, Tally, handle_of, reason_of
 from tasks.temporary_server import watched_server
@@ -139,7 +138,7 @@ class Run:
         name = next(each for each in names if each not in self.submitted)
         item = Submitted(name, stage, future, segment, chunk.end - chunk.start if chunk else 0)
         self.submitted[name] = item
-        self.tallies.setdefault(stage.name, Tally(stage)).total += item.units
+        self.tallies.setdefault(stage.name, Tally(stage)).submitted += item.units
         future.add_done_callback(lambda _: self._end(item))
         return item
 
@@ -160,19 +159,20 @@ class Run:
             for part in (done, done.value, done.took):
                 self._flow_run.run_results.pop(id(part), None)
 
-    def staggered(self, segments: Sequence[Segment], stages: int) -> Iterator[tuple[Segment | None, ...]]:
-        """For each of ``stages`` that follow each other: the segment to submit next, so that all workers are busy.
-
-        A task waits in a worker for what it is made from, such as a render for its faces, so it is submitted
-        only when as many tasks of the stage before as there are workers are ahead of it.
-        """
+    def check_forced(self, segments: Sequence[Segment]) -> None:
+        """Raise ``InputError`` when a segment is to be made again that the job does not have."""
         if unknown := self._force - {segment.index for segment in segments}:
             known = f"{segments[0].index} to {segments[-1].index}"
             raise InputError(f"force_segments {sorted(unknown)}: this job has segments {known}")
-        lag = min(max(parallel_tasks(self.settings.run) - 1, 1), len(segments))
-        nothing = [None] * lag
-        behind = [[*nothing * stage, *segments, *nothing * (stages - 1 - stage)] for stage in range(stages)]
-        yield from zip(*behind, strict=True)
+
+    def expect(self, stage: Stage[..., Any], segments: Sequence[Segment]) -> None:
+        """Let progress know at once how many frames a stage has to do: its tasks are submitted by and by."""
+        self.tallies[stage.name] = Tally(stage, sum(segment.end - segment.start for segment in segments))
+
+    def wait_for_all_but(self, last: int) -> None:
+        """Wait until of all tasks only the ``last`` ones that were submitted may still wait or run."""
+        for item in [item for item in self.submitted.values() if item.state is None][:-last]:
+            self._end(item)
 
     def wait(self, item: Submitted[R]) -> R:
         """Wait for one result that all others need; raises why there is none."""

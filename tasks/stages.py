@@ -93,7 +93,7 @@ class Stage(Generic[P, R]):
         run.__doc__ = self.__doc__
         return task(
             name=self.name, task_run_name=self.template, cache_policy=policy if self.is_kept else NO_CACHE,
-            retry_condition_fn=is_transient, **options,
+            retry_condition_fn=is_transient, cache_result_in_memory=False, **options,
         )(run)  # fmt: skip
 
     def run(self, *args: Any, **kwargs: Any) -> Done[R]:

@@ -23,11 +23,17 @@ _ending = threading.Lock()  # runners call back from other threads
 
 @dataclass
 class Tally:
-    """What is submitted and done of a stage, in units of progress: frames, or tasks."""
+    """What is expected, submitted and done of a stage, in units of progress: frames, or tasks."""
 
     stage: Stage[..., Any]
-    total: int = 0
+    expected: int = 0
+    submitted: int = 0
     done: int = 0
+
+    @property
+    def total(self) -> int:
+        """What there is to do, as far as it is known; the gate may add to it."""
+        return max(self.expected, self.submitted)
 
 
 class Submitted(Generic[R]):

@@ -22,6 +22,7 @@ from latentsync.records import Record, Segment
 from latentsync.segments.verdict import Score, Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
+from tasks.pace import staggered
 from tasks.progress import STOP
 from tasks.results import Done
 from tasks.run import Run
@@ -85,6 +86,25 @@ class AtOnce:
 
     def missing(self, resources: set[str]) -> set[str]:
         return set()
+
+
+class WhenWaitedFor(AtOnce):
+    """A runner that runs a task when its end is waited for."""
+
+    def submit(self, runner: Any, task: Any, parameters: dict[str, Any], resource: str) -> Any:
+        return Sleeping(lambda: task.fn(**parameters))
+
+
+class Sleeping(Future):
+    """The future of a task that has not begun."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+
+    def wait(self) -> None:
+        super().__init__(self._work)
+
+    def add_done_callback(self, call: Callable[[Any], None]) -> None: ...
 
 
 def _resolved(value: Any) -> Any:
@@ -208,16 +228,35 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
 def test_renders_are_submitted_behind_the_faces_that_they_wait_for(settings: Settings) -> None:
     with Run(settings) as run:
-        pairs = [(a and a.index, b and b.index) for a, b in run.staggered(SEGMENTS, 2)]
+        pairs = [(a and a.index, b and b.index) for a, b in staggered(run, SEGMENTS, 2)]
     assert pairs == [(0, None), (1, 0), (2, 1), (None, 2)]
     with Run(settings, [7]) as run, pytest.raises(InputError, match=r"force_segments \[7\]: this job has segments 0"):
-        list(run.staggered(SEGMENTS, 2))
+        list(staggered(run, SEGMENTS, 2))
 
 
 def test_a_score_is_submitted_behind_the_render_that_it_waits_for(settings: Settings) -> None:
     with Run(settings) as run:
-        rows = [tuple(each and each.index for each in row) for row in run.staggered(SEGMENTS, 3)]
+        rows = [tuple(each and each.index for each in row) for row in staggered(run, SEGMENTS, 3)]
     assert rows == [(0, None, None), (1, 0, None), (2, 1, 0), (None, 2, 1), (None, None, 2)]
+
+
+def test_few_tasks_wait_for_a_worker_however_long_the_video_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RUNNERS, "threads", WhenWaitedFor)
+    monkeypatch.setattr("tasks.pace.AHEAD_TASKS", 4)
+    segments = [Segment(index=index, start=10 * index, end=10 * index + 10, clip_end=0) for index in range(20)]
+    make, waiting, totals = making(lambda index: None), [], set()
+    with Run(settings) as run:
+        run.expect(make, segments)
+        for segment, _ in staggered(run, segments, 2):
+            if segment:
+                make.submit(settings, segment)
+            waiting.append(sum(item.state is None for item in run.submitted.values()))
+            totals.add(stage_progress(run)["make"].total)
+        run.wait_for_all()
+    assert (waiting[0], max(waiting), totals) == (1, 5, {200})
+    assert len(run.submitted) == 20
 
 
 def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
