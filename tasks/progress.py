@@ -92,10 +92,10 @@ class Progress:
                 self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
+        self._written_at = time.monotonic()
         if self._path is None:
             return
         self.check()
-        self._written_at = time.monotonic()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         temporary.write_text(self._doing.model_dump_json())
