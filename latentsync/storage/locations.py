@@ -16,10 +16,9 @@ _SCHEMES = {
 _KNOWN = "s3, gs, abfs, http, https, sftp or file"
 _URL = re.compile(r"([a-zA-Z][\w+.:-]*)://(.*)", re.DOTALL)
 _URL_IN_TEXT = re.compile(r"\b([a-zA-Z][\w+.-]*://)([^\s'\"<>|]*)")
-_USER = re.compile(r"^[^/?#]*@|^[^/?#@]*:(?!\d*(?:[/?#]|$)).*@")  # also where a password has a slash in it
-_SECRET = re.compile(
-    r"^[^/?#@]*:(?!\d*(?:[/?#]|$)).*@|^[^/?#]*@"
-)  # the same for people: rather too much than too little
+_TO_SIGN, _TO_LAST_SIGN = r"^[^/?#]*@", r"^[^/?#@]*:(?!\d*(?:[/?#]|$)).*@"  # the latter where a password has a slash
+_USER = re.compile(f"{_TO_SIGN}|{_TO_LAST_SIGN}")
+_SECRET = re.compile(f"{_TO_LAST_SIGN}|{_TO_SIGN}")  # the same for people: rather too much than too little
 _ENDS_URL = re.compile(r"[\s'\"<>|]")  # in a text, as `_URL_IN_TEXT` sees it
 _QUERY = re.compile(r"[?#].*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
