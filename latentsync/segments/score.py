@@ -68,8 +68,9 @@ def look_at_clip(
     """The lips of frames with a voice that are in ``looked`` (bool), and the texture of those in ``compared``."""
     size = source.resolution_px
     texture = Texture(size)
+    originals = _originals(source, segment, compared, texture)
     with closing(read_range(video, 0, segment.frames)) as frames:
-        seen = _counted(_compared(frames, source, segment, compared, texture), on_frame)
+        seen = _counted(_compared(frames, originals, source, segment, compared, texture), on_frame)
         lips = watch_lips(seen, _matrices(source, segment, voice_frames), looked, size, load_detector("mediapipe"))
     return lips, texture
 
@@ -117,17 +118,28 @@ def _matrices(source: Source, segment: Segment, voice_frames: int) -> np.ndarray
     return matrices
 
 
+def _originals(source: Source, segment: Segment, compared: tuple[int, int], texture: Texture) -> list[np.ndarray]:
+    """The faces of the range ``compared`` in the source, read before the clip is: two decoders take more memory."""
+    start, end = (segment.start + frame for frame in compared)
+    with closing(source.read_frames(start, end)) as frames:
+        return [texture.face(frame, row["matrix"]) for frame, row in zip(frames, source.rows(start, end), strict=True)]
+
+
 def _compared(
-    frames: Iterator[Frame], source: Source, segment: Segment, compared: tuple[int, int], texture: Texture
+    frames: Iterator[Frame],
+    originals: list[np.ndarray],
+    source: Source,
+    segment: Segment,
+    compared: tuple[int, int],
+    texture: Texture,
 ) -> Generator[Frame]:
     """Pass the frames on; those of the range ``compared`` are compared with the source's."""
     first, last = compared
     rows = source.rows(segment.start, segment.end)
-    with closing(source.read_frames(segment.start + first, segment.start + last)) as originals:
-        for index, frame in enumerate(frames):
-            if first <= index < last:
-                texture.add(next(originals), frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
-            yield frame
+    for index, frame in enumerate(frames):
+        if first <= index < last:
+            texture.add(originals[index - first], frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
+        yield frame
 
 
 def _range_to_compare(job: Job, source: Source, segment: Segment) -> tuple[int, int]:

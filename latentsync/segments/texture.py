@@ -22,16 +22,22 @@ class Texture:
         self._changes: list[float] = []
         self._before: tuple[Region, np.ndarray] | None = None
 
-    def add(self, source: Frame, result: Frame, matrix: np.ndarray, mouth: np.ndarray) -> None:
-        """One frame before and after the paste; ``mouth`` (K, 2) are its lips in the source, in pixels."""
-        layout = source.layout
-        region = face_region(matrix, self.resolution, layout.width, layout.height)
-        old, new = (_luma(frame, region) for frame in (source, result))
+    def face(self, frame: Frame, matrix: np.ndarray) -> np.ndarray:
+        """What is compared of a frame: the luma around its face, a copy of 8 or 16 bits."""
+        return _part(frame, self._region(frame, matrix)).copy()
+
+    def add(self, original: np.ndarray, result: Frame, matrix: np.ndarray, mouth: np.ndarray) -> None:
+        """A frame's ``face`` in the source, and the frame after the paste; ``mouth`` (K, 2) are the source's lips."""
+        region = self._region(result, matrix)
+        old, new = (_luma(part, result) for part in (original, _part(result, region)))
         alpha = soft_mask(crop_size(self.resolution), matrix, region)
         edge, lips = (alpha > EDGE[0]) & (alpha < EDGE[1]), _lips(mouth, region)
         self._seams.append(_ratio(_gradient(new)[edge].mean(), _gradient(old)[edge].mean()))
         self._sharpness.append(_ratio(_detail(new[lips]), _detail(old[lips])))
         self._add_change(region, new - old, (alpha >= EDGE[1]), lips)
+
+    def _region(self, frame: Frame, matrix: np.ndarray) -> Region:
+        return face_region(matrix, self.resolution, frame.layout.width, frame.layout.height)
 
     def _add_change(self, region: Region, difference: np.ndarray, inside: np.ndarray, lips: tuple) -> None:
         """How much what the paste adds differs from frame to frame, beside the mouth."""
@@ -62,8 +68,11 @@ class Texture:
         return _mean(self._changes)
 
 
-def _luma(frame: Frame, region: Region) -> np.ndarray:
-    part = frame.y[region.top : region.bottom, region.left : region.right]
+def _part(frame: Frame, region: Region) -> np.ndarray:
+    return frame.y[region.top : region.bottom, region.left : region.right]
+
+
+def _luma(part: np.ndarray, frame: Frame) -> np.ndarray:
     return part.astype(np.float32) / 2 ** (frame.layout.bit_depth - 8)
 
 

@@ -26,7 +26,7 @@ def picture(seed: int = 1) -> Frame:
 def measured(*changed: Frame) -> Texture:
     texture = Texture(SIZE)
     for frame in changed:
-        texture.add(picture(), frame, MATRIX, MOUTH)
+        texture.add(texture.face(picture(), MATRIX), frame, MATRIX, MOUTH)
     return texture
 
 
