@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -171,5 +172,5 @@ def _stages(run: Run, peaks: dict[str, float], expected: dict[str, int]) -> dict
 def _task(run: Run, item: Submitted) -> TaskReport:
     if not item.result or not run.made(item):
         return TaskReport(cached=True)
-    took = item.result.took
-    return TaskReport(cached=False, **took.model_dump(exclude={"run", "task"}))
+    figures = asdict(item.result.took)
+    return TaskReport(cached=False, **{name: figures[name] for name in figures.keys() & TaskReport.model_fields})

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 
@@ -25,7 +26,7 @@ SETTINGS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",  # not one by one: half the CPU
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "2",
 }
-SERVER = "prefect.server.api.server"  # in its command line, whoever starts it
+SERVER = "tasks.server_app"  # in its command line
 # Reads process ids until we are gone, whatever ended us; then ends those processes.
 GUARD = """trap '' INT TERM HUP; while read -r pid; do all="$all $pid"; done; [ -z "$all" ] || kill -9 $all"""
 
@@ -60,10 +61,9 @@ def has_lasting_server() -> bool:
 
 
 def _server(place: socket.socket) -> subprocess.Popen[bytes]:
-    import prefect
     from prefect.settings import get_current_settings
 
-    application = ["--app-dir", prefect.__module_path__.parent, "--factory", f"{SERVER}:create_app"]
+    application = ["--app-dir", Path(__file__).parents[1], "--factory", f"{SERVER}:create_app"]
     how = ["--fd", str(place.fileno()), "--log-level", "error", "--lifespan", "on"]
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the server inherits

@@ -14,6 +14,7 @@ from latentsync.storage.locations import shown
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NAME_BYTES = 200  # of the file's own name in the temporary one, which may have 255
+PART = re.compile(r"\.[0-9a-f]{8}\.part.*", re.DOTALL)  # what follows that name in the temporary one
 WORK, OUTPUT = 0o600, 0o666  # modes of new files: for their owner only, and as the umask says
 # What only the user can change; anything else may pass.
 _USER_ERRORS = {
@@ -99,8 +100,12 @@ def _explain(error: OSError, path: Path) -> LipsyncError:
 
 def leftovers(out: Path) -> list[Path]:
     """Temporary files that killed writers of ``out`` left, and what they had put beside theirs."""
-    mine = re.compile(rf"\.?{re.escape(_hidden(out))}\.[0-9a-f]{{8}}\.part.*")
-    return [path for path in out.parent.iterdir() if mine.fullmatch(path.name)]
+    mine = _hidden(out), f".{_hidden(out)}"
+    return [
+        path
+        for path in out.parent.iterdir()
+        if any(path.name.startswith(name) and PART.fullmatch(path.name, len(name)) for name in mine)
+    ]
 
 
 def _hidden(out: Path) -> str:

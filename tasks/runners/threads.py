@@ -1,6 +1,7 @@
 """Tasks in threads of this process."""
 
 import os
+import weakref
 from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -18,7 +19,9 @@ class OnThreads:
 
     def start(self) -> TaskRunner[Any]:
         """A pool of threads."""
-        return ThreadPoolTaskRunner(max_workers=parallel_tasks(self._settings))
+        runner: Any = ThreadPoolTaskRunner(max_workers=parallel_tasks(self._settings))
+        runner._cancel_events = weakref.WeakValueDictionary()  # else a KiB of every task stays
+        return runner
 
     def submit(self, runner: TaskRunner[Any], task: Any, parameters: dict[str, Any], resource: str) -> Any:
         """GPUs are shared by the queue of their engine, so any thread will do."""

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -311,7 +312,7 @@ def test_a_result_of_another_run_is_cached_in_the_report(settings: Settings) -> 
         future = make.submit(settings, SEGMENTS[0])
         item = run.submitted["make-000"]
         assert item.result
-        took = item.result.took.model_copy(update={"run": "another"})
+        took = replace(item.result.took, run="another")
         item.result = Done(value=item.result.value, took=took)
         assert later(future) is future
         assert not run.made(item)
