@@ -1,7 +1,8 @@
 """Is memory flat, and time linear? Runs a clip looped to 1, 10, 60 and 120 minutes; prints memory and speed of each.
 
-Memory is sampled from outside, twice a second: what is resident for the command and all its children,
-shared pages counted once (see MemoryWatch). Inputs are looped without coding; one length is on the disk at a time.
+Memory is sampled from outside, five times a second: what is resident for the command and all its children,
+shared pages counted once (see MemoryWatch). Two samples a second miss the peak of a minute, which lasts
+less, but not that of an hour, which has it often. Inputs are looped without coding; one length is on the disk at a time.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from latentsync.publishing.report import Report, read_report
 ROOT = Path(__file__).parents[1]
 STAGES = ("probe", "voice", "faces", "track", "plan", "render", "join", "publish")
 HEADER = ("minutes", "peak MiB", "ratio", "frames/s", "CPU s", "ms/frame", "seconds")
+SAMPLE_SECONDS = 0.2
 PROMISE = 1.05  # peak at any length over peak at the shortest
 DISK_GIB_PER_MINUTE, SPARE_GIB = 0.1, 10  # of inputs, renders and output at 1080x1920; left to others
 GIB = 1024**3
@@ -61,7 +63,7 @@ def measure(video: Path, audio: Path, minutes: float, folder: Path, *options: st
     before = children_cpu_seconds()
     with (folder / "log").open("w+") as log:
         run = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        with MemoryWatch(run.pid) as watch:
+        with MemoryWatch(run.pid, SAMPLE_SECONDS) as watch:
             run.wait()
         if run.returncode:
             log.seek(0)

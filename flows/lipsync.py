@@ -18,7 +18,7 @@ from latentsync.storage.locations import shown
 from tasks.arenas import bound_malloc
 from tasks.finish import join, pictures, publish
 from tasks.gate import Gate
-from tasks.pace import staggered
+from tasks.pace import paced, staggered
 from tasks.prepare import find_faces, plan, probe, track, voice
 from tasks.reporting import make_report
 from tasks.run import Run
@@ -63,7 +63,9 @@ def lipsync(
         watch.foresee(job)
 
         features = voice.submit(job)
-        detections = [find_faces.submit(job, chunk) for chunk in face_chunks(job)]
+        chunks = face_chunks(job)
+        run.expect(find_faces, chunks)
+        detections = [find_faces.submit(job, chunk) for chunk in paced(run, chunks)]
         face_track = track.submit(job, [later(faces) for faces in detections])
         job_plan = run.wait_here(plan.submit(job, later(face_track)))
 

@@ -15,7 +15,7 @@ from prefect.transactions import IsolationLevel
 
 from latentsync.engines.registry import uses_gpu
 from latentsync.errors import InputError, InternalError, SegmentsFailed, TransientError, WeightsError
-from latentsync.records import Artefact, Record, Segment
+from latentsync.records import Artefact, Chunk, Record, Segment
 from latentsync.segments.verdict import Verdict
 from latentsync.settings import Settings
 from latentsync.storage.workspace import Workspace
@@ -165,9 +165,9 @@ class Run:
             known = f"{segments[0].index} to {segments[-1].index}"
             raise InputError(f"force_segments {sorted(unknown)}: this job has segments {known}")
 
-    def expect(self, stage: Stage[..., Any], segments: Sequence[Segment]) -> None:
+    def expect(self, stage: Stage[..., Any], parts: Sequence[Segment | Chunk]) -> None:
         """Let progress know at once how many frames a stage has to do: its tasks are submitted by and by."""
-        self.tallies[stage.name] = Tally(stage, sum(segment.end - segment.start for segment in segments))
+        self.tallies[stage.name] = Tally(stage, sum(part.end - part.start for part in parts))
 
     def wait_for_all_but(self, last: int) -> None:
         """Wait until of all tasks only the ``last`` ones that were submitted may still wait or run."""
