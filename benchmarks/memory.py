@@ -2,7 +2,8 @@
 
 Memory is sampled from outside, five times a second: what is resident for the command and all its children,
 shared pages counted once (see MemoryWatch). Two samples a second miss the peak of a minute, which lasts
-less, but not that of an hour, which has it often. Inputs are looped without coding; one length is on the disk at a time.
+less, but not that of an hour, which has it often. Inputs are looped without coding; one length is on the
+disk at a time.
 """
 
 import argparse
