@@ -31,6 +31,7 @@ _NO_CREDENTIALS = (
     "NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "DefaultCredentialsError", "RefreshError",
 )  # fmt: skip
 _USER_STATUS = (400, 401, 403, 404)  # of HTTP: no such name, no right
+_USER_CODES = ("InvalidBucketName",)  # of S3, which s3fs takes for failures that may pass
 
 logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # what fails is raised: it would log tracebacks beside that
 
@@ -220,6 +221,9 @@ def _explain(error: Exception, location: str) -> LipsyncError:
         install = f": pip install -c constraints.txt '.[{scheme}]'" if scheme in _EXTRAS else ""
         return InputError(f"{place}: {what}; install the package for this kind of URL{install}")
     status = getattr(error, "status_code", getattr(error, "code", None))  # Azure's and gcsfs' names for it
-    if isinstance(error, _USER_ERRORS) or type(error).__name__ in _NO_CREDENTIALS or status in _USER_STATUS:
+    answer = getattr(error.__cause__, "response", None)  # botocore's
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    is_users = isinstance(error, _USER_ERRORS) or type(error).__name__ in _NO_CREDENTIALS
+    if is_users or status in _USER_STATUS or code in _USER_CODES:
         return InputError(f"{place}: {what}; check the name, your rights and the credentials")
     return TransientError(f"{place}: {what}; check the address, the credentials and the network")

@@ -1,5 +1,6 @@
 """Remote destinations, on fsspec's own in-memory file system."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_what_a_cloud_refuses_is_told_in_one_line_and_is_the_users_unless_it_pas
         errors_of("abfs://box/a.mp4"),
     ):
         raise Refused(status)
+
+
+class ClientError(Exception):
+    """As botocore raises."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__("told by S3")
+        self.response = {"Error": {"Code": code}}
+
+
+@pytest.mark.parametrize(("code", "kind"), [("InvalidBucketName", InputError), ("BadDigest", TransientError)])
+def test_a_name_that_s3_does_not_take_is_the_users_but_not_a_damaged_transfer(code, kind):
+    with pytest.raises(kind, match=r"s3://My_Bucket/a\.mp4.*told by S3; check"), errors_of("s3://My_Bucket/a.mp4"):
+        raise OSError(errno.EINVAL, "told by S3") from ClientError(code)  # as s3fs tells both
 
 
 def test_an_unknown_kind_of_url_is_refused():
