@@ -39,6 +39,7 @@ class Plan(Record):
     mouth: Artefact  # (R, K, 2) float32 in aligned pixels, NaN without a face: how the mouth usually looks
     mouth_start: int  # source frame of its first row
     cuts: Artefact  # (S, 3) int64 start, end, clip_end of each segment of the whole timeline
+    compared: Artefact  # (S, 2) int64: frames of each segment that its score compares with the source's
     made: tuple[int, int]  # half-open indices of the segments whose faces are made
     joined: tuple[int, int]  # and of those of the output
     frames_with_face: int
@@ -90,6 +91,10 @@ class Plan(Record):
     def open_loudness(self) -> np.ndarray:
         """The voice's loudness, memory-mapped."""
         return open_array(self.loudness.path)
+
+    def open_compared(self) -> np.ndarray:
+        """The frames that are compared with the source's, memory-mapped."""
+        return open_array(self.compared.path)
 
     def open_mouth(self) -> np.ndarray:
         """The aligned mouths, memory-mapped."""

@@ -23,6 +23,7 @@ from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio
 from latentsync.media.timeline import Timeline, plan_timeline
 from latentsync.records import Artefact, AudioInfo, Chunk, VideoInfo
+from latentsync.segments.compared import compared_ranges
 from latentsync.segments.part import face_chunks, joined_segments, made_segments, part_of, reference_frames, used_frames
 from latentsync.segments.plan import aligned_mouths, plan_windows, segment_seconds, segments_of, write_segments
 from latentsync.segments.syncnet.weights import syncnet_weights
@@ -143,20 +144,22 @@ def track(out: Path, progress: Progress, job: Job, chunks: Sequence[Artefact]) -
 
 
 def plan_key(job: Job, track: Artefact) -> list[object]:
-    """The track, the timeline, how it is cut, what is made of it, and the voice, whose pauses are kept."""
+    """Video and track, the timeline, how it is cut, what is made of it, and the voice, whose pauses are kept."""
     cut, heard = job.settings.segments.model_dump(mode="json"), job.audio.file.sha256
     size, libraries = resolution_px(job.settings.engine), computed_by("numpy", "scipy")
     made = [segment_seconds(job.settings), made_segments(job), joined_segments(job)]
-    return [track.sha256, job.timeline.model_dump(mode="json"), made, cut, heard, size, libraries]
+    seen = [video_part(job.video), track.sha256]
+    return [seen, job.timeline.model_dump(mode="json"), made, cut, heard, size, libraries]
 
 
-@stage("plan", plan_key, version=4)
+@stage("plan", plan_key, version=5)
 def plan(work: Work, job: Job, track: Artefact) -> Plan:
     """The global window grid, and segments cut on it."""
     rows = open_array(track.path)
     loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
     grid, opacity = plan_windows(job, rows, loudness)
-    size = resolution_px(job.settings.engine)
+    size, segments = resolution_px(job.settings.engine), segments_of(job)
+    compared = compared_ranges(job, opacity, segments, joined_segments(job))
     first, last = reference_frames(job)
     if not rows["face"][first:last].any():  # nobody there: then all that is known
         first, last = 0, len(rows)
@@ -167,7 +170,8 @@ def plan(work: Work, job: Job, track: Artefact) -> Plan:
         loudness=work.file("-loudness.npy", lambda out: np.save(out, loudness)),
         mouth=work.file("-mouth.npy", lambda out: aligned_mouths(rows[first:last], size, out)),
         mouth_start=first,
-        cuts=work.file("-cuts.npy", lambda out: write_segments(segments_of(job), out)),
+        cuts=work.file("-cuts.npy", lambda out: write_segments(segments, out)),
+        compared=work.file("-compared.npy", lambda out: np.save(out, compared)),
         made=made_segments(job),
         joined=joined_segments(job),
         frames_with_face=int(column(rows, "face").sum()),

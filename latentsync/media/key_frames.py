@@ -1,6 +1,6 @@
 """Key frames now and then: hours of video are looked at for the price of the frames that are looked at."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil
@@ -29,14 +29,20 @@ def read_key_frames(
     return scale, _samples(video, interval_seconds, ceil(frames / video.fps / interval_seconds), size_px)
 
 
-def quickly_read(video: VideoInfo, frame: int) -> int:
-    """A frame of the timeline not far from ``frame`` to which `decode` comes from a key frame without detour."""
+@contextmanager
+def quick_reads(video: VideoInfo) -> Iterator[Callable[[int], int]]:
+    """Of a frame of the timeline, one not far from it to which `decode` comes from a key frame without detour."""
     if video.sequential:
-        return frame
+        yield lambda frame: frame
+        return
     with _opened(video) as (container, stream):
-        key = _enter(container, stream, frame / video.fps, is_first=True)
-        seconds = Fraction(0) if key is None else (key.pts or 0) * (key.time_base or 1) - _start(container)
-    return max(0, round(seconds * video.fps)) + ceil(MARGIN_SECONDS * video.fps) + 1
+
+        def quick(frame: int) -> int:
+            key = _enter(container, stream, frame / video.fps, is_first=True)
+            seconds = Fraction(0) if key is None else (key.pts or 0) * (key.time_base or 1) - _start(container)
+            return max(0, round(seconds * video.fps)) + ceil(MARGIN_SECONDS * video.fps) + 1
+
+        yield quick
 
 
 def _samples(

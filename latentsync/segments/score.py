@@ -9,18 +9,13 @@ from latentsync.faces.detectors.registry import load_detector
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_range
 from latentsync.media.frames import Frame
-from latentsync.media.key_frames import quickly_read
 from latentsync.records import Artefact, Segment, VideoInfo
 from latentsync.segments.lips import LIPS, Lips, looked_at, watch_lips
 from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
 from latentsync.segments.source import Source
-from latentsync.segments.stretches import longest_run, middle_of
 from latentsync.segments.sync import lip_leak, sync
 from latentsync.segments.texture import Texture
 from latentsync.segments.verdict import Score
-
-TEXTURE_FRAMES = 25  # compared with the source: reading it twice for all frames would cost as much as the rest
-OPAQUE = 255
 
 
 def score_clip(
@@ -36,9 +31,9 @@ def score_clip(
     Raises InputError or InternalError when the clip cannot be read.
     """
     source, video = Source.of(job, plan), rendered_video(job, segment, clip)
-    compared = _range_to_compare(job, source, segment)
+    first, last = plan.open_compared()[segment.index].tolist()
     looked = looked_at(segment.frames)
-    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame, compared, looked)
+    lips, texture = look_at_clip(source, video, segment, job.timeline.voice_frames, on_frame, (first, last), looked)
     pasted = (source.opacity[segment.start : segment.end] > 0) & looked
     offset, correlation, leak = _heard(job, plan, segment, lips.opening)
     distance, confidence = _lse(job, plan, segment, source, video, sound)
@@ -140,22 +135,6 @@ def _compared(
         if first <= index < last:
             texture.add(originals[index - first], frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
         yield frame
-
-
-def _range_to_compare(job: Job, source: Source, segment: Segment) -> tuple[int, int]:
-    """Frames of the longest stretch of new faces: where the source is quickly read, else in its middle."""
-    new = longest_run(source.opacity[segment.start : segment.end] == OPAQUE)
-    first, last = middle_of(new, TEXTURE_FRAMES)
-    if first == last:
-        return first, last
-    middle = int(source.source_indices(segment.start + first, segment.start + first + 1)[0])
-    quick = quickly_read(job.video, middle)
-    start, end = first + quick - middle, last + quick - middle
-    if new[0] <= start and end <= new[1]:
-        shown = source.source_indices(segment.start + start, segment.start + end)
-        if np.array_equal(shown, np.arange(quick, quick + end - start)):
-            return start, end
-    return first, last
 
 
 def _counted(frames: Iterator[Frame], on_frame: Callable[[int], None]) -> Generator[Frame]:

@@ -17,6 +17,7 @@ from latentsync.media.loudness import frame_loudness_db
 from latentsync.media.probe import probe_audio, probe_video
 from latentsync.media.timeline import plan_timeline
 from latentsync.records import Artefact, ClipFile
+from latentsync.segments.compared import compared_ranges
 from latentsync.segments.generate import generate_clip
 from latentsync.segments.plan import aligned_mouths, plan_segments, plan_windows, write_segments
 from latentsync.segments.render_clip import render_clip
@@ -65,8 +66,10 @@ class Studio:
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         aligned_mouths(track, 512, folder / "mouth.npy")
-        write_segments(plan_segments(timeline.frames, timeline.frames, 0), folder / "cuts.npy")
-        files = {name: Artefact.of(folder / f"{name}.npy") for name in (*arrays, "mouth", "cuts")}
+        segments = plan_segments(timeline.frames, timeline.frames, 0)
+        write_segments(segments, folder / "cuts.npy")
+        np.save(folder / "compared.npy", compared_ranges(job, opacity, segments, (0, 1)))
+        files = {name: Artefact.of(folder / f"{name}.npy") for name in (*arrays, "mouth", "cuts", "compared")}
         return Plan(
             track=Artefact.of(self.folder / "track.npy"),
             **files,

@@ -68,7 +68,7 @@ class World:
             track=self.array("track.npy", self.track), windows=self.array("windows.npy", windows),
             opacity=self.array("opacity.npy", self.opacity), mouth=self.file("mouth.npy"),
             loudness=self.file("loudness.npy"), cuts=Artefact.of(cuts), frames_with_face=160,
-            mouth_start=0, made=(0, 1), joined=(0, 1),
+            mouth_start=0, made=(0, 1), joined=(0, 1), compared=self.file("compared.npy"),
         )  # fmt: skip
 
     def generate_key(self, video: Artefact | None = None, output: str = "/out.mp4") -> str:

@@ -106,7 +106,7 @@ def given_by(world: World) -> dict[str, Any]:
     plan = Plan(
         track=world.array("track.npy", np.zeros(160, TRACK_DTYPE)), windows=world.array("windows.npy", windows),
         opacity=world.array("opacity.npy", world.opacity), mouth=file,
-        mouth_start=0, made=(0, 1), joined=(0, 1),
+        mouth_start=0, made=(0, 1), joined=(0, 1), compared=file,
         loudness=world.array("loudness.npy", np.zeros(160, np.float32)),
         cuts=world.file("cuts.npy", cuts.read_bytes()), frames_with_face=160,
     )  # fmt: skip
