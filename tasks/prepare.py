@@ -158,8 +158,8 @@ def plan(work: Work, job: Job, track: Artefact) -> Plan:
     rows = open_array(track.path)
     loudness = frame_loudness_db(job.audio, job.timeline.fps, job.timeline.voice_frames)
     grid, opacity = plan_windows(job, rows, loudness)
-    size, segments = resolution_px(job.settings.engine), segments_of(job)
-    compared = compared_ranges(job, opacity, segments, joined_segments(job))
+    size, segments, joined = resolution_px(job.settings.engine), segments_of(job), joined_segments(job)
+    compared = compared_ranges(job, opacity, segments, joined)
     first, last = reference_frames(job)
     if not rows["face"][first:last].any():  # nobody there: then all that is known
         first, last = 0, len(rows)
@@ -173,7 +173,7 @@ def plan(work: Work, job: Job, track: Artefact) -> Plan:
         cuts=work.file("-cuts.npy", lambda out: write_segments(segments, out)),
         compared=work.file("-compared.npy", lambda out: np.save(out, compared)),
         made=made_segments(job),
-        joined=joined_segments(job),
+        joined=joined,
         frames_with_face=int(column(rows, "face").sum()),
     )
 

@@ -172,5 +172,5 @@ def _stages(run: Run, peaks: dict[str, float], expected: dict[str, int]) -> dict
 def _task(run: Run, item: Submitted) -> TaskReport:
     if not item.result or not run.made(item):
         return TaskReport(cached=True)
-    figures = asdict(item.result.took)
-    return TaskReport(cached=False, **{name: figures[name] for name in figures.keys() & TaskReport.model_fields})
+    figures = {name: figure for name, figure in asdict(item.result.took).items() if name not in ("run", "task")}
+    return TaskReport(cached=False, **figures)

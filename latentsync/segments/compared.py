@@ -7,10 +7,10 @@ import numpy as np
 from latentsync.job import Job
 from latentsync.media.key_frames import quick_reads
 from latentsync.records import Segment
+from latentsync.segments.silence import OPAQUE
 from latentsync.segments.stretches import longest_run, middle_of
 
 COMPARED_FRAMES = 25  # reading the source twice for all frames would cost as much as the rest of a score
-OPAQUE = 255
 
 
 def compared_ranges(job: Job, opacity: np.ndarray, segments: Sequence[Segment], joined: tuple[int, int]) -> np.ndarray:

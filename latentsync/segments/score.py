@@ -65,7 +65,7 @@ def look_at_clip(
     texture = Texture(size)
     originals = _originals(source, segment, compared, texture)
     with closing(read_range(video, 0, segment.frames)) as frames:
-        seen = _counted(_compared(frames, originals, source, segment, compared, texture), on_frame)
+        seen = _counted(_compared(frames, originals, source, segment, texture), on_frame)
         lips = watch_lips(seen, _matrices(source, segment, voice_frames), looked, size, load_detector("mediapipe"))
     return lips, texture
 
@@ -113,27 +113,29 @@ def _matrices(source: Source, segment: Segment, voice_frames: int) -> np.ndarray
     return matrices
 
 
-def _originals(source: Source, segment: Segment, compared: tuple[int, int], texture: Texture) -> list[np.ndarray]:
-    """The faces of the range ``compared`` in the source, read before the clip is: two decoders take more memory."""
+def _originals(source: Source, segment: Segment, compared: tuple[int, int], texture: Texture) -> dict[int, np.ndarray]:
+    """The source's faces of the range ``compared``, by frame of the segment.
+
+    They are read before the clip is, for two decoders at a time take more memory.
+    """
     start, end = (segment.start + frame for frame in compared)
     with closing(source.read_frames(start, end)) as frames:
-        return [texture.face(frame, row["matrix"]) for frame, row in zip(frames, source.rows(start, end), strict=True)]
+        faces = (texture.face(frame, row["matrix"]) for frame, row in zip(frames, source.rows(start, end), strict=True))
+        return dict(enumerate(faces, compared[0]))
 
 
 def _compared(
     frames: Iterator[Frame],
-    originals: list[np.ndarray],
+    originals: dict[int, np.ndarray],
     source: Source,
     segment: Segment,
-    compared: tuple[int, int],
     texture: Texture,
 ) -> Generator[Frame]:
-    """Pass the frames on; those of the range ``compared`` are compared with the source's."""
-    first, last = compared
+    """Pass the frames on; those of ``originals`` are compared with these."""
     rows = source.rows(segment.start, segment.end)
     for index, frame in enumerate(frames):
-        if first <= index < last:
-            texture.add(originals[index - first], frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
+        if index in originals:
+            texture.add(originals[index], frame, rows[index]["matrix"], rows[index]["mouth"][:LIPS])
         yield frame
 
 

@@ -14,6 +14,7 @@ PAUSE_DB = 35.0  # below the voice's level: softer than the softest consonants, 
 CLOSED_GAP = 0.06  # of the mouth's width, between the inner lips: closed ones measure 0.00, a smile with teeth 0.17
 MARGIN_SECONDS = 0.20  # lips move before the first sound and after the last
 FADE_SECONDS = 0.16  # from the source's mouth to the generated one; within the margin
+OPAQUE = 255  # of an opacity: nothing but the new face
 LEAST_KEPT_SECONDS = 0.2  # between two windows; shorter ones are generated too
 
 _LEFT, _RIGHT = (len(LIPS_OUTER) + LIPS_INNER.index(point) for point in (78, 308))
@@ -57,6 +58,6 @@ def paste_opacity(ranges: list[tuple[int, int]], windows: np.ndarray, frames: in
     opacity, half = np.zeros(frames, np.uint8), round(FADE_SECONDS / 2 * fps)
     for start, end in ranges:
         core = minimum_filter1d(inside[start:end], 2 * half + 1, mode="nearest")
-        faded = uniform_filter1d(255.0 * core, 2 * half + 1, mode="nearest")
+        faded = uniform_filter1d(float(OPAQUE) * core, 2 * half + 1, mode="nearest")
         opacity[start:end] = np.where(inside[start:end], np.rint(faded), 0)
     return opacity

@@ -8,11 +8,11 @@ import numpy as np
 from latentsync.job import Job, Plan
 from latentsync.media.audio import VOICE_HZ
 from latentsync.records import Artefact, Segment
+from latentsync.segments.silence import OPAQUE
 from latentsync.segments.stretches import longest_run, middle_of
 
 FPS = 25  # that SyncNet has learned
 SECONDS = 5  # looking at a frame costs it as much as making one by warp does
-OPAQUE = 255
 
 
 def measured_frames(job: Job, plan: Plan, segment: Segment) -> tuple[int, int]:

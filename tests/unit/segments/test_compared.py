@@ -22,9 +22,7 @@ NEW = np.full(FRAMES, 255, np.uint8)
 def job(numbered: Path, tmp_path: Path) -> Job:
     video, sound = probe_video(numbered, Fraction(25)), probe_audio(make_sound(tmp_path / "a.wav", 192_000, 48_000, 1))
     timeline = plan_timeline(video, sound, "cut", "cut")
-    return Job(
-        video=video, audio=sound, original_sound=None, timeline=timeline, output="/o.mp4", settings=Settings()
-    )  # fmt: skip
+    return Job(video=video, audio=sound, original_sound=None, timeline=timeline, output="/o.mp4", settings=Settings())
 
 
 def ranges(job: Job, opacity: np.ndarray, length: int = FRAMES, joined: tuple[int, int] | None = None) -> list:
