@@ -16,6 +16,7 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.memory import ROOT, children_cpu_seconds, looped, row
+from tasks.temporary_server import SERVER
 
 INTERVAL_SECONDS = 0.1
 KINDS = ("flow", "server", "encoders", "decoders", "others", "unseen")
@@ -91,7 +92,7 @@ def _kind(words: list[str], is_root: bool) -> str:
         return "encoders" if any(word.startswith("libx26") for word in words) else "decoders"
     if is_root:
         return "flow"
-    return "server" if any("prefect.server" in word for word in words) else "others"
+    return "server" if any(SERVER in word for word in words) else "others"
 
 
 def _frames(path: Path) -> int:

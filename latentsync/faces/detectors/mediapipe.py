@@ -5,18 +5,12 @@ for several at once. So a finder for small faces runs now and then, and each fac
 a part of the picture that stays where it is while the face stays in it, and a mesh tracker of one face.
 """
 
-import ctypes
-import os
-import threading
-import warnings
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from latentsync.faces.detectors.mediapipe_graphs import FINDERS, MESHES, NOTHING, Graphs
 from latentsync.faces.face import LIMITS, DetectorSpec, Face
 from latentsync.faces.points import LEFT_BROW, LIPS_INNER, LIPS_OUTER, MOUTH_POINTS, NOSE, RIGHT_BROW
 
@@ -27,7 +21,6 @@ SETTLING_LOOKS = 4  # the first is 4 px off at 1080x1920, the fourth 0.2
 MIN_NOSE_INSET = 0.08  # of the way from ear to ear, as seen; nearer to the side half of the mouth is guessed
 LEFT_EAR, NOSE_TIP, RIGHT_EAR = 234, 4, 454
 LIPS = len(LIPS_OUTER + LIPS_INNER)  # the first of MOUTH_POINTS
-NOTHING = np.zeros((64, 64, 3), np.uint8)
 MESH_POINTS = 468  # before the irises
 
 
@@ -35,9 +28,9 @@ class MediapipeDetector:
     """FaceDetector on mediapipe 0.10.14 (CPU). Not to be shared between threads."""
 
     def __init__(self) -> None:
-        self._finder = _new_finder()
-        self._graphs = [self._finder]
-        weakref.finalize(self, _close, self._graphs)  # unclosed, each keeps 20 MiB and 2 threads for ever
+        self._in_use: list[tuple[Graphs, Any]] = []
+        weakref.finalize(self, _give_back, self._in_use)
+        self._finder = self._take(FINDERS)
         self._views: list[_View] = []
         self._spare: list[Any] = []  # idle mesh trackers: making one takes 70 ms
         self._until_find = 0
@@ -81,9 +74,13 @@ class MediapipeDetector:
 
     def _idle_mesh(self) -> Any:
         if not self._spare:
-            self._spare.append(_new_mesh())
-            self._graphs.append(self._spare[-1])
+            self._spare.append(self._take(MESHES))
         return self._spare.pop()
+
+    def _take(self, graphs: Graphs) -> Any:
+        graph = graphs.take()
+        self._in_use.append((graphs, graph))
+        return graph
 
 
 class _View:
@@ -130,63 +127,9 @@ class _View:
         return bool(inside_low.all() and inside_high.all())
 
 
-def _close(graphs: list) -> None:
-    for graph in graphs:
-        graph.close()
-
-
-def _new_finder() -> Any:
-    with _quiet():
-        from mediapipe.python.solutions.face_detection import FaceDetection
-
-        finder = FaceDetection(model_selection=1, min_detection_confidence=LIMITS.min_score)
-        finder.process(NOTHING)
-    return finder
-
-
-def _new_mesh() -> Any:
-    with _quiet():
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-
-        mesh = FaceMesh(
-            max_num_faces=1,
-            refine_landmarks=True,  # follows the lips better
-            min_detection_confidence=LIMITS.min_score,
-            min_tracking_confidence=LIMITS.min_score,
-        )
-        mesh.process(NOTHING)
-    return mesh
-
-
-_stderr_lock = threading.Lock()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Mediapipe greets when a graph starts and has no switch for it: C's ``stderr`` leads nowhere meanwhile.
-
-    File descriptor 2, and with it all that Python or a child process says, stays as it is.
-    """
-    warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype")
-    try:
-        stderr = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
-    except ValueError:  # another C library than glibc
-        yield
-        return
-    with _stderr_lock:
-        before, stderr.value = stderr.value, _nowhere()
-        try:
-            yield
-        finally:
-            stderr.value = before
-
-
-@cache
-def _nowhere() -> int:
-    """A C ``FILE`` that is never closed: another thread may be writing to it."""
-    fopen = ctypes.CDLL(None).fopen
-    fopen.restype = ctypes.c_void_p
-    return fopen(os.devnull.encode(), b"w")
+def _give_back(in_use: list[tuple[Graphs, Any]]) -> None:
+    for graphs, graph in in_use:
+        graphs.give_back(graph)
 
 
 def _covers(mesh: np.ndarray, point: np.ndarray) -> bool:

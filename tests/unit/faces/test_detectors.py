@@ -77,8 +77,8 @@ def test_mediapipe_is_silent_and_nobody_else_is_silenced():
     script = """
 import os, sys
 import numpy as np
-from latentsync.faces.detectors import mediapipe
-with mediapipe._quiet():
+from latentsync.faces.detectors import mediapipe, mediapipe_graphs
+with mediapipe_graphs._quiet():
     os.write(2, b"a child process;")
     print("python", file=sys.stderr)
 mediapipe.MediapipeDetector().detect(np.zeros((64, 64, 3), np.uint8))
