@@ -5,17 +5,15 @@ from typing import TypeVar
 
 from latentsync.records import Segment
 from tasks.run import Run
+from tasks.runners import runner_of
 from tasks.runners.threads import parallel_tasks
 
-AHEAD_TASKS = 256  # that a runner may hold: each takes 10 KiB until it has ended, and a rack of workers needs no more
-AHEAD_OF_THREADS = 16  # for each: so many are always there in time
 T = TypeVar("T")
 
 
 def paced(run: Run, parts: Iterable[T]) -> Iterator[T]:
     """Each part when it is time to submit its tasks: few are ahead of it, so that what waits does not grow."""
-    here = AHEAD_OF_THREADS * parallel_tasks(run.settings.run)
-    ahead = AHEAD_TASKS if run.is_elsewhere else min(AHEAD_TASKS, here)
+    ahead = runner_of(run.settings.run).ahead_tasks
     for part in parts:
         run.wait_for_all_but(ahead)
         yield part

@@ -10,9 +10,13 @@ from tasks.runners.threads import OnThreads
 
 
 class Runner(Protocol):
-    """A place for tasks; ``elsewhere``: in other processes."""
+    """A place for tasks; ``elsewhere``: in other processes; ``ahead_tasks``: how many may wait or run at a time.
+
+    Each takes 10 KiB until it has ended.
+    """
 
     elsewhere: bool
+    ahead_tasks: int
 
     def start(self) -> TaskRunner[Any]:
         """Prefect's task runner. Raises ``InputError`` or ``TransientError`` when there is none."""

@@ -12,6 +12,7 @@ class OnDask:
     """Tasks go to workers that offer their resource."""
 
     elsewhere = True
+    ahead_tasks = 256  # a rack of workers needs no more
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings

@@ -8,6 +8,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from latentsync.settings import RunSettings
 
+AHEAD_OF_A_THREAD = 16  # so many are always there in time
+
 
 class OnThreads:
     """As many tasks at a time as ``run.workers`` says."""
@@ -16,6 +18,7 @@ class OnThreads:
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
+        self.ahead_tasks = AHEAD_OF_A_THREAD * parallel_tasks(settings)
 
     def start(self) -> TaskRunner[Any]:
         """A pool of threads."""

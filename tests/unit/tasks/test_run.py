@@ -71,6 +71,7 @@ class AtOnce:
     """A runner that runs a task when it is submitted."""
 
     elsewhere = False
+    ahead_tasks = 4
 
     def __init__(self, settings: Any) -> None:
         self.placed: list[tuple[str, str]] = []
@@ -241,12 +242,10 @@ def test_a_score_is_submitted_behind_the_render_that_it_waits_for(settings: Sett
     assert rows == [(0, None, None), (1, 0, None), (2, 1, 0), (None, 2, 1), (None, None, 2)]
 
 
-@pytest.mark.parametrize(("bound", "tasks"), [("AHEAD_TASKS", 4), ("AHEAD_OF_THREADS", 2)])  # of two threads
 def test_few_tasks_wait_for_a_worker_however_long_the_video_is(
-    bound: str, tasks: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RUNNERS, "threads", WhenWaitedFor)
-    monkeypatch.setattr(f"tasks.pace.{bound}", tasks)
     segments = [Segment(index=index, start=10 * index, end=10 * index + 10, clip_end=0) for index in range(20)]
     make, waiting, totals = making(lambda index: None), [], set()
     with Run(settings) as run:
