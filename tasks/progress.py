@@ -17,7 +17,7 @@ from prefect.context import TaskRunContext
 
 from latentsync.records import Record
 from latentsync.storage.workspace import Workspace
-from tasks.arenas import return_freed_memory
+from tasks.arenas import return_freed_memory_often
 
 log = logging.getLogger("latentsync.tasks")  # the library's loggers reach Prefect's UI
 
@@ -62,7 +62,7 @@ class Progress:
         self._doing = self._doing.model_copy(update={"frames": done})
         if time.monotonic() - self._written_at >= INTERVAL_SECONDS:
             self._write()
-            return_freed_memory()  # each frame is put into other holes of the heap than the last
+        return_freed_memory_often()
 
     def note(self, text: str) -> None:
         """Tell and log what is waited for; empty: nothing any more. May be called often."""

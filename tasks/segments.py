@@ -9,7 +9,7 @@ from latentsync.records import Artefact, ClipFile, Segment
 from latentsync.segments.generate import generate_clip
 from latentsync.segments.render_clip import render_clip, render_directly
 from latentsync.segments.score import score_clip
-from latentsync.segments.silence import is_speaking
+from latentsync.segments.silence import speaking
 from latentsync.segments.syncnet.stretch import heard_samples, measured_frames
 from latentsync.segments.verdict import Score
 from latentsync.segments.windows import touching
@@ -105,8 +105,8 @@ def score_key(
     job: Job, plan: Plan, segment: Segment, rendered: Artefact, sound: Artefact | None = None
 ) -> list[object]:
     """The rendered clip, the source's frames and faces there, and the voice as far as it is heard there."""
-    here, loudness = slice(segment.start, segment.end), plan.open_loudness()
-    arrays = (plan.open_opacity()[here], loudness[here], is_speaking(loudness)[here])
+    here = slice(segment.start, segment.end)
+    arrays = (plan.open_opacity()[here], plan.open_loudness()[here], speaking(plan)[here])
     return [
         video_part(job.video),
         track_part(job, plan, segment.start, segment.end),

@@ -11,7 +11,7 @@ from latentsync.media.decode import read_range
 from latentsync.media.frames import Frame
 from latentsync.records import Artefact, Segment, VideoInfo
 from latentsync.segments.lips import LIPS, Lips, looked_at, watch_lips
-from latentsync.segments.silence import MARGIN_SECONDS, is_speaking
+from latentsync.segments.silence import MARGIN_SECONDS, speaking
 from latentsync.segments.source import Source
 from latentsync.segments.sync import lip_leak, sync
 from latentsync.segments.texture import Texture
@@ -88,12 +88,11 @@ def _heard(
     job: Job, plan: Plan, segment: Segment, opening: np.ndarray
 ) -> tuple[int | None, float | None, float | None]:
     """Offset, correlation and LipLeak; the frames after the voice are not looked at."""
-    loudness, margin = plan.open_loudness(), round(MARGIN_SECONDS * job.timeline.fps)
-    here = slice(segment.start, segment.end)
-    heard, speaking = loudness[here], is_speaking(loudness)[here]
+    here, margin = slice(segment.start, segment.end), round(MARGIN_SECONDS * job.timeline.fps)
+    heard, spoken = plan.open_loudness()[here], speaking(plan)[here]
     opening = opening[: len(heard)]
-    offset, correlation = sync(heard, speaking, opening) or (None, None)
-    return offset, correlation, lip_leak(speaking, opening, margin)
+    offset, correlation = sync(heard, spoken, opening) or (None, None)
+    return offset, correlation, lip_leak(spoken, opening, margin)
 
 
 def _lse(

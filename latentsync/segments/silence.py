@@ -1,13 +1,16 @@
 """Where nothing has to be generated: the voice pauses and the source's mouth is closed anyway."""
 
 from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from latentsync.faces.points import LIPS_INNER, LIPS_OUTER
+from latentsync.job import Plan
 from latentsync.media.loudness import FLOOR_DB
-from latentsync.storage.mapped import blocks
+from latentsync.storage.mapped import blocks, open_array
 
 LEVEL_PERCENTILE, LEVEL_STEP_DB = 95, 6  # the voice's level, known coarsely: a new sentence seldom moves it
 PAUSE_DB = 35.0  # below the voice's level: softer than the softest consonants, some 30 dB below vowels
@@ -34,6 +37,16 @@ def is_speaking(loudness_db: np.ndarray) -> np.ndarray:
     """(N,) bool: the frames in which a voice of these levels (N,) is heard."""
     level = LEVEL_STEP_DB * np.ceil(np.percentile(loudness_db, LEVEL_PERCENTILE) / LEVEL_STEP_DB)
     return loudness_db > max(level - PAUSE_DB, FLOOR_DB)
+
+
+def speaking(plan: Plan) -> np.ndarray:
+    """(V,) bool: the output frames in which a plan's voice is heard."""
+    return _speaking(plan.loudness.path, plan.loudness.sha256)
+
+
+@lru_cache(maxsize=2)  # every segment asks, and the level is that of the whole voice
+def _speaking(loudness: Path, _sha256: str) -> np.ndarray:
+    return is_speaking(np.array(open_array(loudness)))
 
 
 def open_mouths(track: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks import arenas
+from tasks.arenas import LARGEST_SHARE
 from tasks.progress import Progress, Stopped, begin, read_progress, stop
 
 
@@ -15,18 +17,26 @@ def test_a_task_is_seen_only_while_it_runs(tmp_path: Path) -> None:
     assert read_progress(tmp_path / "run") == {}
 
 
+@pytest.mark.parametrize("return_seconds", [0.0004, 0.02])
 @pytest.mark.parametrize("in_a_run", [True, False])
-def test_memory_is_given_back_now_and_then_and_not_for_every_frame(
-    in_a_run: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_memory_is_given_back_often_but_for_a_small_share_of_the_time(
+    in_a_run: bool, return_seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given_back = []
-    monkeypatch.setattr("tasks.progress.return_freed_memory", lambda: given_back.append(1))
-    monkeypatch.setattr("tasks.progress.INTERVAL_SECONDS", 3600)
-    progress = Progress(tmp_path if in_a_run else None, "generate-000")
-    monkeypatch.setattr(progress, "_written_at", float("-inf"))
-    for done in range(3):
-        progress.frames(done)
-    assert len(given_back) == 1
+    clock, given_back = [1000.0], []
+
+    def give_back() -> None:
+        given_back.append(clock[0])
+        clock[0] += return_seconds
+
+    monkeypatch.setattr(arenas, "return_freed_memory", give_back)
+    monkeypatch.setattr(arenas, "_next_return", 0.0)
+    monkeypatch.setattr(arenas.time, "monotonic", lambda: clock[0])
+    tasks = [Progress(tmp_path if in_a_run else None, f"render-{index}") for index in range(2)]
+    for done in range(1000):
+        tasks[done % 2].frames(done)
+        clock[0] += 0.01
+    share = return_seconds * (len(given_back) - 1) / (clock[0] - 1000)  # the first is at once
+    assert 0.5 * LARGEST_SHARE < share <= LARGEST_SHARE
 
 
 def test_an_order_to_stop_ends_a_task_and_hides_what_it_caused(tmp_path: Path) -> None:
