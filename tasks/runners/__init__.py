@@ -10,10 +10,7 @@ from tasks.runners.threads import OnThreads
 
 
 class Runner(Protocol):
-    """A place for tasks; ``elsewhere``: in other processes; ``ahead_tasks``: how many may wait or run at a time.
-
-    Each takes 10 KiB until it has ended.
-    """
+    """A place for tasks; ``elsewhere``: in other processes; ``ahead_tasks``: how many may wait or run at a time."""
 
     elsewhere: bool
     ahead_tasks: int

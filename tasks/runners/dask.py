@@ -6,13 +6,14 @@ from prefect.task_runners import TaskRunner
 
 from latentsync.errors import InputError
 from latentsync.settings import RunSettings
+from tasks.runners.ahead import AHEAD_TASKS
 
 
 class OnDask:
     """Tasks go to workers that offer their resource."""
 
     elsewhere = True
-    ahead_tasks = 256  # a rack of workers needs no more
+    ahead_tasks = AHEAD_TASKS
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings

@@ -7,8 +7,7 @@ from typing import Any
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from latentsync.settings import RunSettings
-
-AHEAD_OF_A_THREAD = 16  # so many are always there in time
+from tasks.runners.ahead import AHEAD_OF_A_THREAD, AHEAD_TASKS
 
 
 class OnThreads:
@@ -18,7 +17,7 @@ class OnThreads:
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
-        self.ahead_tasks = AHEAD_OF_A_THREAD * parallel_tasks(settings)
+        self.ahead_tasks = min(AHEAD_TASKS, AHEAD_OF_A_THREAD * parallel_tasks(settings))
 
     def start(self) -> TaskRunner[Any]:
         """A pool of threads."""

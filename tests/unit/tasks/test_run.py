@@ -21,13 +21,14 @@ from latentsync.publishing.report import Report
 from latentsync.publishing.sole_writer import sole_writer
 from latentsync.records import Record, Segment
 from latentsync.segments.verdict import Score, Verdict
-from latentsync.settings import Settings
+from latentsync.settings import RunSettings, Settings
 from latentsync.storage.workspace import Workspace
 from tasks.pace import staggered
 from tasks.progress import STOP
 from tasks.results import Done
 from tasks.run import Run
-from tasks.runners import RUNNERS
+from tasks.runners import RUNNERS, runner_of
+from tasks.runners.dask import OnDask
 from tasks.stages import STAGES, is_transient, later, stage
 from tasks.submitted import Submitted
 from tasks.work import Work
@@ -258,6 +259,11 @@ def test_few_tasks_wait_for_a_worker_however_long_the_video_is(
         run.wait_for_all()
     assert (waiting[0], max(waiting), totals) == (1, 5, {200})
     assert len(run.submitted) == 20
+
+
+def test_threads_have_few_tasks_ahead_and_many_threads_no_more_than_a_rack() -> None:
+    ahead = [runner_of(RunSettings(workers=workers)).ahead_tasks for workers in (1, 2, 64)]
+    assert ahead == [16, 32, OnDask.ahead_tasks]
 
 
 def test_the_flow_as_it_stands_makes_a_file_and_a_true_report(
