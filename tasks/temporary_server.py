@@ -23,6 +23,7 @@ SETTINGS = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "0",  # nobody can look at them: half of all that it keeps
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "0",  # automations act in servers that last; each event is remembered
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",  # not one by one: half the CPU
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "2",
 }

@@ -20,9 +20,12 @@ class FaceWindow:
     mouth: np.ndarray  # (F, K, 2) float32: lips and jaw (faces.track.MOUTH_POINTS), aligned pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipContext:
-    """What an engine may look at beyond its window; the same for every segment of a job."""
+    """What an engine may look at beyond its window.
+
+    All segments of a job that a process makes get the same object, by which an engine may keep what it finds out.
+    """
 
     mouth: np.ndarray  # (M, K, 2) float32 in aligned pixels of consecutive source frames; NaN: no face
     read_face: Callable[[int], np.ndarray]  # row of ``mouth`` -> the aligned face of that frame (R, R, 3) uint8

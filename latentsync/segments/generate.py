@@ -16,7 +16,6 @@ from latentsync.media.encode import FaceClipWriter
 from latentsync.records import Artefact, Segment, VideoInfo
 from latentsync.segments.faces import generate_faces
 from latentsync.segments.source import Source
-from latentsync.storage.mapped import open_array
 
 
 def generate_clip(
@@ -45,20 +44,19 @@ def generate_clip(
 def session_of(job: Job, plan: Plan, voice: Artefact, engine: Engine) -> Session:
     """The engine bound to a job's voice and clip."""
 
-    def read_face(row: int) -> np.ndarray:
-        # A frozen record has a hash, which pyright does not know.
-        index = plan.mouth_start + row
-        return _face_of(job.video, plan.track, index, engine.resolution_px, alignment)  # pyright: ignore[reportArgumentType]
-
-    alignment = job.settings.engine.spec.alignment
-    clip = ClipContext(mouth=plan.open_mouth(), read_face=read_face)
+    # A frozen record has a hash, which pyright does not know.
+    clip = _clip_of(job.video, plan, engine.resolution_px, job.settings.engine.spec.alignment)  # pyright: ignore[reportArgumentType]
     return engine.session(voice.path, job.timeline.fps, clip)
 
 
-@lru_cache(maxsize=2)  # every segment asks for the same one
-def _face_of(video: VideoInfo, track: Artefact, index: int, resolution_px: int, alignment: Alignment) -> np.ndarray:
-    matrix = open_array(track.path)[index]["matrix"]
-    with closing(read_range(video, index, index + 1)) as frames:
-        face = align_face(next(frames), matrix, resolution_px, alignment)
-    face.flags.writeable = False
-    return face
+@lru_cache(maxsize=1)  # that of the last job: engines keep by it what they find out about a clip
+def _clip_of(video: VideoInfo, plan: Plan, resolution_px: int, alignment: Alignment) -> ClipContext:
+    @lru_cache(maxsize=2)  # every segment asks for the same one
+    def read_face(row: int) -> np.ndarray:
+        index = plan.mouth_start + row
+        with closing(read_range(video, index, index + 1)) as frames:
+            face = align_face(next(frames), plan.open_track()[index]["matrix"], resolution_px, alignment)
+        face.flags.writeable = False
+        return face
+
+    return ClipContext(mouth=plan.open_mouth(), read_face=read_face)

@@ -33,6 +33,13 @@ def column(array: np.ndarray, name: str) -> np.ndarray:
     return np.concatenate([array[:0][name], *(rows[name].copy() for rows in blocks(array))])
 
 
+def every(array: np.ndarray, step: int) -> np.ndarray:
+    """Each ``step``-th row from the first on, in memory; those of a mapped file do not stay there."""
+    firsts = (-start % step for start in range(0, len(array), BLOCK_ROWS))
+    taken = [rows[first::step].copy() for first, rows in zip(firsts, blocks(array), strict=True)]
+    return np.concatenate([array[:0], *taken])
+
+
 def let_go(array: np.ndarray) -> None:
     """Give back the pages of a mapped file; what was written to them is kept, and they are read again when needed.
 

@@ -6,7 +6,7 @@ upper lip, the other the lower lip and the chin; what opens between them is the 
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class WarpSession:
         self._clip = clip
         self._fps = fps
         self._strength = strength
-        self._rest = resting_mouth(clip.mouth)
+        self._rest = _rest_of(clip)
 
     def generate(self, batch: Sequence[FaceWindow]) -> list[np.ndarray]:
         """New faces (F, 512, 512, 3) uint8 RGB for each window; faces without landmarks stay."""
@@ -89,3 +89,8 @@ class WarpSession:
         if self._rest.widest_gap < MIN_OWN_GAP:
             return Interior.painted(face)
         return Interior.of_face(face, measure(self._clip.mouth[index]))
+
+
+@lru_cache(maxsize=1)  # every segment asks: 0.2 s for two hours
+def _rest_of(clip: ClipContext) -> RestingMouth | None:
+    return resting_mouth(clip.mouth)

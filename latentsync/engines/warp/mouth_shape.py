@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.polynomial import polyval, polyvander
 
+from latentsync.storage.mapped import every
+
 OUTER, INNER = slice(0, 20), slice(20, 40)  # of the 61 points
 LEFT_CORNER, RIGHT_CORNER, LEFT_EAR, CHIN, RIGHT_EAR = 20, 30, 40, 50, 60
 _LOWER, _UPPER = np.arange(0, 11), np.array([0, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10])
@@ -123,7 +125,7 @@ def _solve(basis: np.ndarray, values: np.ndarray) -> np.ndarray:
 def resting_mouth(mouth: np.ndarray) -> RestingMouth | None:
     """Statistics over all source frames (M, 61, 2), NaN where there is no face; None: no face at all."""
     step = max(1, len(mouth) // STATISTICS_FRAMES)
-    sample = np.asarray(mouth[::step])
+    sample = every(mouth, step)
     seen = np.flatnonzero(np.isfinite(sample).all(axis=(1, 2)))
     if not len(seen):
         return None

@@ -20,12 +20,14 @@ from latentsync.group import Group
 from latentsync.job import Job, Plan
 from latentsync.media.decode import read_timeline
 from latentsync.media.encode import read_faces
-from latentsync.records import ClipFile
+from latentsync.records import Artefact, ClipFile
+from latentsync.segments.generate import session_of
 from latentsync.segments.part import face_chunks
 from latentsync.segments.render import render_frames
 from latentsync.segments.source import Source
 from latentsync.settings import Settings
 from tasks.prepare import find_faces, plan, probe, track, voice
+from tasks.results import Done
 from tasks.segments import generate, render
 from tests.unit.segments.test_silence import write_voice
 
@@ -47,6 +49,7 @@ class Painter:
     def __init__(self, settings: PaintSettings) -> None:
         self.level = settings.level
         self.painted: list[tuple[int, int]] = []
+        self.clips: list[ClipContext] = []
 
     def preload(self) -> None: ...
 
@@ -55,6 +58,7 @@ class Painter:
             np.save(file, np.arange(frames))
 
     def session(self, voice: Path, fps: Fraction, clip: ClipContext) -> "Painter":
+        self.clips.append(clip)
         return self
 
     def generate(self, batch: Sequence[FaceWindow]) -> list[np.ndarray]:
@@ -95,7 +99,7 @@ def painter(monkeypatch) -> Painter:
     return painters[200]
 
 
-def prepare(video: Path, folder: Path, silence: str = "keep", **options: int) -> tuple[Job, Plan, object]:
+def prepare(video: Path, folder: Path, silence: str = "keep", **options: int) -> tuple[Job, Plan, Done[Artefact]]:
     sound = write_voice(folder / "voice.wav", [(PAUSE.start / 25, PAUSE.stop / 25)], 4)
     settings = {
         "engine": {"name": "painter", "options": options},
@@ -142,6 +146,18 @@ def test_a_whole_clip_is_rendered_with_it(painter, numbered, tmp_path):
     assert painter.painted == [(start, min(start + 16, 100)) for start in range(0, 100, 16)]
     rendered = render.run(job, job_plan, segment, faces, None, None).value
     assert rendered.size_bytes > 0
+
+
+def test_all_sessions_of_a_job_look_at_the_same_clip_and_its_faces_are_read_once(painter, numbered, tmp_path):
+    job, job_plan, features = prepare(numbered, tmp_path)
+    other_job, other_plan, other_features = prepare(numbered, tmp_path, silence="generate")
+    for _ in range(2):
+        session_of(job, Plan.model_validate(job_plan.model_dump()), features.value, painter)  # as it travels to a task
+    session_of(other_job, other_plan, other_features.value, painter)
+    one, same, other = painter.clips
+    assert one is same
+    assert other is not one
+    assert one.read_face(3) is one.read_face(3)
 
 
 def test_its_settings_are_in_the_key(painter, numbered, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentsync.storage.mapped import BLOCK_ROWS, blocks, column, open_array
+from latentsync.storage.mapped import BLOCK_ROWS, blocks, column, every, open_array
 
 ROWS = np.dtype([("seen", np.bool_), ("points", np.float32, 500)])  # 2 kB
 
@@ -36,6 +36,7 @@ def test_a_mapped_file_is_written_and_read_without_staying_in_memory(tmp_path: P
     read = open_array(path)
     assert column(read, "seen").sum() == len(rows)
     assert column(read[100:200], "points").tolist() == [[3.0] * 500] * 100
+    assert every(read, 40)["points"].tolist() == [[3.0] * 500] * 512
     assert _resident_kib(path) < 100
 
 
@@ -45,6 +46,12 @@ def test_an_array_in_memory_is_as_it_is() -> None:
         block["seen"] = True
     assert column(rows, "seen").tolist() == [True] * 3
     assert column(rows[:0], "seen").tolist() == []
+
+
+@pytest.mark.parametrize("step", [1, 3, BLOCK_ROWS - 1, BLOCK_ROWS, 3 * BLOCK_ROWS])
+def test_every_nth_row_is_counted_across_blocks(step: int) -> None:
+    rows = np.arange(2 * BLOCK_ROWS + 5)
+    np.testing.assert_array_equal(every(rows, step), rows[::step])
 
 
 @pytest.fixture
