@@ -6,6 +6,7 @@ a part of the picture that stays where it is while the face stays in it, and a m
 """
 
 import weakref
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -128,8 +129,9 @@ class _View:
 
 
 def _give_back(in_use: list[tuple[Graphs, Any]]) -> None:
-    for graphs, graph in in_use:
-        graphs.give_back(graph)
+    with ExitStack() as all_of_them:  # also when one fails
+        for graphs, graph in in_use:
+            all_of_them.callback(graphs.give_back, graph)
 
 
 def _covers(mesh: np.ndarray, point: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from latentsync.faces.detectors.mediapipe import _give_back
 from latentsync.faces.detectors.mediapipe_graphs import AT_REST, FINDERS, MESHES, Graphs
 from tests.pictures import read_picture
 
@@ -62,6 +63,16 @@ def test_one_that_cannot_be_woken_up_is_not_given_out_again(monkeypatch):
     with pytest.raises(RuntimeError):
         graphs.take()
     assert graphs.take() is not broken
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_one_that_cannot_be_closed_does_not_keep_the_others_of_its_detector(broken):
+    graphs = Graphs(FINDERS._make)
+    of_a_detector = [graphs.take(), graphs.take()]
+    of_a_detector[broken].close()  # it has no run any more that could be ended
+    with pytest.raises((AttributeError, ValueError)):
+        _give_back([(graphs, graph) for graph in of_a_detector])
+    assert graphs._at_rest == [of_a_detector[1 - broken]]
 
 
 def test_the_import_keeps_no_detector():
