@@ -43,7 +43,6 @@ def generate_clip(
 
 def session_of(job: Job, plan: Plan, voice: Artefact, engine: Engine) -> Session:
     """The engine bound to a job's voice and clip."""
-
     # A frozen record has a hash, which pyright does not know.
     clip = _clip_of(job.video, plan, engine.resolution_px, job.settings.engine.spec.alignment)  # pyright: ignore[reportArgumentType]
     return engine.session(voice.path, job.timeline.fps, clip)
