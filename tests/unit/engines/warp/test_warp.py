@@ -113,6 +113,20 @@ def test_a_segment_alone_is_the_same_as_in_the_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole[9:13], alone)
 
 
+def test_the_mouth_at_rest_is_found_once_for_a_clip_and_for_each_clip_anew(tmp_path: Path) -> None:
+    voice = tmp_path / "voice.npy"
+    np.save(voice, np.zeros((FRAMES, 2), np.int16))
+    engine = WarpEngine(WarpSettings())
+    one, other = (ClipContext(mouth=mouth, read_face=lambda n: FACES[n]) for mouth in (MOUTH, MOUTH[: FRAMES // 2]))
+    first, second, third = (engine.session(voice, FPS, clip) for clip in (one, one, other))
+    assert first._rest is second._rest
+    assert third._rest is not first._rest
+    expected = resting_mouth(MOUTH[: FRAMES // 2])
+    assert third._rest is not None
+    assert expected is not None
+    np.testing.assert_array_equal(third._rest.line, expected.line)
+
+
 def test_frames_without_landmarks_stay_as_they_are(tmp_path: Path) -> None:
     mouth = MOUTH.copy()
     mouth[7] = np.nan
